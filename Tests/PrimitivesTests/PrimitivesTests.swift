@@ -1,0 +1,88 @@
+import Primitives
+import TestSupport
+import Testing
+
+struct PrimitivesTests {
+  @Test("CRC-32 is the one of zlib") func crc() {
+    #expect(CRC32.checksum(Array("123456789".utf8).span) == 0xCBF4_3926)
+    #expect(CRC32.checksum([UInt8]().span) == 0)
+  }
+
+  @Test("base62 keeps order and width") func base62() {
+    #expect(String(decoding: Base62.encode([0, 0], width: 3), as: UTF8.self) == "000")
+    #expect(String(decoding: Base62.encode([61], width: 1), as: UTF8.self) == "z")
+    #expect(String(decoding: Base62.encode([1, 0], width: 2), as: UTF8.self) == "48")  // 256 = 4·62 + 8
+    let six = Base62.encode(UInt32.max)
+    #expect((0..<6).map { six[$0] } == Base62.encode([255, 255, 255, 255], width: 6))
+  }
+
+  @Test("an ID is 12 base62 characters and nothing else") func ids() {
+    let random = SeededRandomness(seed: 1)
+    for _ in 0..<1000 {
+      let id = RecordID.random(random)
+      #expect(id.description.utf8.count == 12)
+      #expect(RecordID(id.description) == id)
+    }
+    for bad in ["", "short", "thirteenchars", "twelve_chars", "twelve\u{212A}char", "twelve char"] {
+      #expect(RecordID(bad) == nil)
+    }
+  }
+
+  @Test("times are read and written in one form, and only real ones") func times() {
+    for text in ["2026-11-24T10:00:00.250Z", "1970-01-01T00:00:00.000Z", "2024-02-29T23:59:59.999Z", "2000-03-01T00:00:00.000Z"] {
+      #expect(Timestamp(rfc3339: text)?.rfc3339 == text)
+    }
+    #expect(Timestamp(rfc3339: "2026-11-24") == Timestamp(rfc3339: "2026-11-24T00:00:00Z"))
+    for bad in [
+      "2026-02-29", "2026-13-01", "2026-00-10", "2026-1-1", "2026-11-24T24:00:00Z", "2026-11-24T10:00:00+01:00",
+      "2026-11-24 10:00:00Z", "tomorrow", "",
+    ] {
+      #expect(Timestamp(rfc3339: bad) == nil, "\(bad)")
+    }
+  }
+
+  @Test("numbers on the wire are digits only", arguments: ["+5", "-0", "0x5", " 5", "5 ", "", "1234567890123456789", "٣"])
+  func notDecimal(text: String) { #expect(ASCII.decimal(Array(text.utf8).span) == nil) }
+
+  @Test("a buffer keeps its bytes through growth, consumption and compaction") func buffer() {
+    let random = SeededRandomness(seed: 2)
+    var buffer = ByteBuffer(capacity: 16)
+    var model: [UInt8] = []
+    for _ in 0..<2000 {
+      let bytes = random.bytes(Int(random.next() % 40))
+      if random.next() % 3 == 0 {
+        let n = Int(random.next() % UInt64(model.count + 1))
+        buffer.consume(n)
+        model.removeFirst(n)
+      } else {
+        buffer.append(bytes.span)
+        model += bytes
+      }
+      #expect(buffer.copy() == model)
+    }
+    let hasRoom = buffer.reserve(100, limit: model.count + 50)
+    #expect(!hasRoom)
+    #expect(buffer.copy() == model)
+  }
+
+  @Test(
+    "decimal and hexadecimal are written without leading zeros",
+    arguments: [0, 1, 9, 10, 15, 16, 255, 256, 4096, 65_535, Int.max])
+  func digits(value: Int) {
+    var buffer = ByteBuffer(capacity: 16)
+    buffer.append(decimal: value)
+    #expect(String(decoding: buffer.copy(), as: UTF8.self) == String(value))
+    buffer.clear()
+    buffer.append(hexadecimal: value)
+    #expect(String(decoding: buffer.copy(), as: UTF8.self) == String(value, radix: 16))
+  }
+
+  @Test("comparison is on bytes: what String calls equal is not") func bytes() {
+    #expect("K" == "\u{212A}")  // the trap
+    let (kelvin, header, bracket) = (Array("\u{212A}".utf8), Array("Content-Length".utf8), Array("[ontent".utf8))
+    let equal = (
+      kelvin.span.equals("K"), header.span.equalsIgnoringCase("content-length"), bracket.span.equalsIgnoringCase("{ontent")
+    )
+    #expect(equal == (false, true, false))
+  }
+}
