@@ -27,9 +27,12 @@ let package = Package(
   ],
   targets: [
     // Floor 0: system libraries, each with one door above.
+    .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     // Floor 1
     floor("Primitives", []),
     // Floor 2
+    floor("Cryptography", ["Primitives", "CSodium", "CCrypto"]),
     // Floor 3
     // Floor 4
     // Floor 5
@@ -39,5 +42,6 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["Primitives"], path: "Tests/TestSupport", swiftSettings: house),
     tests("PrimitivesTests", ["Primitives", "TestSupport"]),
+    tests("CryptographyTests", ["Cryptography", "Primitives", "TestSupport"]),
   ]
 )
