@@ -33,6 +33,7 @@ let package = Package(
     floor("Primitives", []),
     // Floor 2
     floor("Cryptography", ["Primitives", "CSodium", "CCrypto"]),
+    floor("Domain", ["Primitives"]),
     // Floor 3
     // Floor 4
     // Floor 5
@@ -40,8 +41,9 @@ let package = Package(
     // Floor 7
     // Tests
     .target(
-      name: "TestSupport", dependencies: ["Primitives"], path: "Tests/TestSupport", swiftSettings: house),
+      name: "TestSupport", dependencies: ["Primitives", "Domain"], path: "Tests/TestSupport", swiftSettings: house),
     tests("PrimitivesTests", ["Primitives", "TestSupport"]),
     tests("CryptographyTests", ["Cryptography", "Primitives", "TestSupport"]),
+    tests("DomainTests", ["Domain", "Primitives", "TestSupport"]),
   ]
 )

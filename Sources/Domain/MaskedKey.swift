@@ -1,0 +1,50 @@
+public import Primitives
+
+/// The record of a masked key: everything but its secret, of which only a keyed hash is kept.
+public struct MaskedKey: Equatable, Sendable {
+  public let id: RecordID
+  public var name: String
+  public var policy: Policy
+  public var state: State
+  public let createdAt: Timestamp
+  /// No longer accepted from this moment on.
+  public var expiresAt: Timestamp?
+  /// HMAC-SHA-256 of the whole masked key under the pepper of `pepperVersion`; 32 bytes.
+  public var hash: [UInt8]
+  public var pepperVersion: UInt32
+  /// Counts changes, starting at 1.
+  public var revision: Int64
+
+  public init(
+    id: RecordID, name: String, policy: Policy, state: State, createdAt: Timestamp, expiresAt: Timestamp?, hash: [UInt8],
+    pepperVersion: UInt32, revision: Int64
+  ) {
+    self.id = id
+    self.name = name
+    self.policy = policy
+    self.state = state
+    self.createdAt = createdAt
+    self.expiresAt = expiresAt
+    self.hash = hash
+    self.pepperVersion = pepperVersion
+    self.revision = revision
+  }
+
+  /// Where a masked key stands. `active` ⇄ `disabled`; either → `revoked`, from which nothing leads back.
+  public enum State: String, Sendable, Codable, CaseIterable {
+    case active, disabled, revoked
+  }
+
+  /// The state after `change`; throws `.conflict` where the lifecycle has no such step. Repeating a step is no error.
+  public func state(after change: Change) throws(Fault) -> State {
+    switch (state, change) {
+    case (_, .revoke): return .revoked
+    case (.revoked, _):
+      throw Fault(.conflict, "key \(id) is revoked, which is final", hint: "create a new key instead")
+    case (_, .disable): return .disabled
+    case (_, .enable): return .active
+    }
+  }
+
+  public enum Change: String, Sendable, CaseIterable { case disable, enable, revoke }
+}

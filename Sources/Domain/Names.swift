@@ -1,0 +1,23 @@
+public import Primitives
+
+/// The first path segment of a gateway URL: `[a-z0-9][a-z0-9-]{0,39}`.
+public enum ProviderName {
+  public static func validate(_ name: String) throws(Fault) {
+    let bytes = Array(name.utf8)
+    let allowed = bytes.allSatisfy { ASCII.isDigit($0) || ($0 >= 97 && $0 <= 122) || $0 == 45 }
+    guard allowed, (1...40).contains(bytes.count), bytes[0] != 45 else {
+      throw Fault(.invalidInput, "that is no provider name", hint: "use 1 to 40 of a-z, 0-9 and '-', not starting with '-'")
+    }
+  }
+}
+
+/// A person's label for a record: 1 to 100 bytes of UTF-8 without control characters.
+public enum Label {
+  public static let lengthMax = 100
+
+  public static func validate(_ text: String, of what: String) throws(Fault) {
+    guard (1...lengthMax).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 32 && $0 != 127 }) else {
+      throw Fault(.invalidInput, "that \(what) cannot be used", hint: "use 1 to \(lengthMax) bytes without control characters")
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import Domain
+import Primitives
+import TestSupport
+import Testing
+
+struct MaskedKeyFormatTests {
+  private let random = SeededRandomness(seed: 3)
+
+  private func make(prefix: String = "mk") -> [UInt8] {
+    MaskedKeyFormat.text(prefix: prefix, id: .random(random), secret: random.bytes(32))
+  }
+
+  @Test("a masked key reads back its ID, whatever its prefix", arguments: ["mk", "sk", "hf", "a", "sk-proj", "0123456789abcdef"])
+  func roundTrip(prefix: String) {
+    let id = RecordID.random(random)
+    let text = MaskedKeyFormat.text(prefix: prefix, id: id, secret: random.bytes(32))
+    #expect(text.count == prefix.utf8.count + 1 + 12 + 1 + 43 + 6)
+    #expect(MaskedKeyFormat.keyID(of: text.span) == id)
+  }
+
+  @Test("any single changed character is found without a look-up") func everyCharacter() {
+    let text = make()
+    for i in text.indices {
+      for replacement in [UInt8(ascii: "0"), UInt8(ascii: "z"), UInt8(ascii: "_"), UInt8(ascii: " "), 0, 0xFF]
+      where replacement != text[i] {
+        var changed = text
+        changed[i] = replacement
+        #expect(MaskedKeyFormat.keyID(of: changed.span) == nil, "position \(i)")
+      }
+    }
+  }
+
+  @Test("cut, lengthened, empty and foreign keys are refused") func lengths() {
+    let text = make()
+    for n in 0..<text.count { #expect(MaskedKeyFormat.keyID(of: text.span.extracting(0..<n)) == nil) }
+    #expect(MaskedKeyFormat.keyID(of: (text + [48]).span) == nil)
+    #expect(MaskedKeyFormat.keyID(of: Array("sk-proj-abc".utf8).span) == nil)
+    #expect(MaskedKeyFormat.keyID(of: make(prefix: "seventeen-letters").span) == nil)
+  }
+}
+
+struct LifecycleTests {
+  private func key(_ state: MaskedKey.State) -> MaskedKey {
+    MaskedKey(
+      id: RecordID("AAAAAAAAAAAA")!, name: "n", policy: Policy(providers: ["*"]), state: state,
+      createdAt: Timestamp(milliseconds: 0), expiresAt: nil,
+      hash: [], pepperVersion: 1, revision: 1)
+  }
+
+  @Test("revocation is final: no step leads back") func final() throws {
+    #expect(try key(.revoked).state(after: .revoke) == .revoked)
+    for change in [MaskedKey.Change.enable, .disable] {
+      #expect(throws: Fault(.conflict, "")) { try key(.revoked).state(after: change) }
+    }
+  }
+
+  @Test("disable and enable are each other's way back, and repeating is no error") func reversible() throws {
+    #expect(try key(.active).state(after: .disable) == .disabled)
+    #expect(try key(.disabled).state(after: .enable) == .active)
+    #expect(try key(.disabled).state(after: .disable) == .disabled)
+    #expect(try key(.active).state(after: .enable) == .active)
+    for state in MaskedKey.State.allCases { #expect(try key(state).state(after: .revoke) == .revoked) }
+  }
+}
+
+struct BaseURLTests {
+  @Test("a base URL is taken apart into what a request needs") func parts() throws {
+    let url = try BaseURL("https://API.Example.com:8443/inference/v1/")
+    #expect(url.secure && url.host == "api.example.com" && url.port == 8443 && url.prefix == "/inference/v1")
+    #expect(url.hostHeader == "api.example.com:8443")
+    #expect(try BaseURL("https://api.openai.com").hostHeader == "api.openai.com")
+    #expect(try BaseURL("http://[::1]:9000").hostHeader == "[::1]:9000")
+  }
+
+  @Test(
+    "a base URL that another parser could read differently, or that sends a key in the clear, is refused",
+    arguments: [
+      "", "api.openai.com", "ftp://x", "https://", "https://user:pw@x.com", "https://x.com?key=1", "https://x.com#f",
+      "https://x.com/a/../b",
+      "https://x.com/%2e%2e", "https://①②⑦.0.0.1", "https://evil.test\\@127.0.0.1/", "https://x.com:0", "https://x.com:99999",
+      "https://x.com:+80",
+      "https://.x.com", "https://x.com.", "http://api.openai.com", "http://127.0.0.1.evil.test", "http://0x7f.1",
+      "https://x y.com", "https://[::1", "https://[zz]",
+    ])
+  func refused(text: String) { #expect(throws: Fault(.invalidInput, "")) { _ = try BaseURL(text) } }
+
+  @Test(
+    "http is for loopback", arguments: ["http://localhost:1", "http://127.0.0.1", "http://127.255.0.3:8000/v1", "http://[::1]"])
+  func loopback(text: String) throws { #expect(try BaseURL(text).isLoopback) }
+}
+
+struct NamesTests {
+  @Test(
+    "provider names are plain",
+    arguments: ["", "OpenAI", "a b", "a/b", "-a", "ä", "a_b", String(repeating: "a", count: 41), "a\n"])
+  func refused(name: String) { #expect(throws: Fault(.invalidInput, "")) { try ProviderName.validate(name) } }
+
+  @Test(
+    "labels have no control characters and a length", arguments: ["", "a\u{1B}[31m", "a\nb", String(repeating: "x", count: 101)])
+  func labels(text: String) { #expect(throws: Fault(.invalidInput, "")) { try Label.validate(text, of: "name") } }
+
+  @Test("an empty policy permits nothing and is not accepted") func emptyPolicy() {
+    #expect(throws: Fault(.invalidInput, "")) { try Policy(providers: []).validate() }
+    #expect(throws: Fault(.invalidInput, "")) { try Policy(providers: ["ok", "NOT OK"]).validate() }
+  }
+
+  @Test("field encoding is injective: no two lists of fields give the same bytes") func injective() {
+    func encode(_ fields: [String]) -> [UInt8] {
+      var encoding = FieldEncoding()
+      for field in fields { encoding.append(field) }
+      return encoding.bytes
+    }
+    let lists = [["a", "b"], ["ab"], ["", "ab"], ["ab", ""], ["a", "", "b"], ["a"], []]
+    #expect(Set(lists.map(encode)).count == lists.count)
+  }
+}
