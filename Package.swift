@@ -34,6 +34,7 @@ let package = Package(
     // Floor 2
     floor("Cryptography", ["Primitives", "CSodium", "CCrypto"]),
     floor("Domain", ["Primitives"]),
+    floor("Wire", ["Primitives"]),
     // Floor 3
     // Floor 4
     // Floor 5
@@ -45,5 +46,18 @@ let package = Package(
     tests("PrimitivesTests", ["Primitives", "TestSupport"]),
     tests("CryptographyTests", ["Cryptography", "Primitives", "TestSupport"]),
     tests("DomainTests", ["Domain", "Primitives", "TestSupport"]),
+    tests("WireTests", ["Wire", "Primitives", "TestSupport"]),
   ]
 )
+
+// The fuzzers need flags that a package others depend on must not have: they are here only when `make fuzz` asks for them.
+if Context.environment["MASKLLM_FUZZ"] != nil {
+  for target in package.targets where ["Primitives", "Wire"].contains(target.name) {
+    target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer"]))
+  }
+  package.targets.append(
+    .executableTarget(
+      name: "fuzz-wire", dependencies: ["Primitives", "Wire"], path: "Tests/Fuzz", exclude: ["Corpus"],
+      swiftSettings: house + [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
+}

@@ -1,0 +1,62 @@
+import Primitives
+
+/// The members of a JSON document that a `JSONProbe` reports, as a tree of names; built once, read by many.
+public struct JSONPaths: Sendable {
+  /// What becomes of the scalar at a path.
+  public enum Slot: Equatable, Sendable {
+    case inner
+    /// A number (or true as 1, false as 0) goes to this place, 0..<`JSONProbe.numbersMax`.
+    case number(Int)
+    /// A string goes to this place, 0..<`JSONProbe.textsMax`.
+    case text(Int)
+  }
+
+  struct Node: Sendable {
+    /// The last child that was added; the others follow by `sibling`.
+    var child = JSONPaths.none
+    let sibling: UInt8
+    /// Where the name stands in `names`.
+    let start: Int
+    let count: Int
+    var slot: Slot
+    var hasChildren: Bool { child != JSONPaths.none }
+  }
+
+  private(set) var nodes = [Node(sibling: JSONPaths.none, start: 0, count: 0, slot: .inner)]
+  // One flat array: a look-up on the data path touches no reference count.
+  private var names: [UInt8] = []
+  static let none: UInt8 = 255
+  static let root: UInt8 = 0
+
+  /// `paths` are names joined by dots (`usage.prompt_tokens`); at most 63 nodes and 47 bytes a name.
+  public init(_ paths: [(String, Slot)]) {
+    for (path, slot) in paths {
+      var node = Self.root
+      for name in path.split(separator: ".") {
+        let utf8 = Array(name.utf8)
+        precondition(utf8.count < JSONProbe.nameMax)
+        let found = child(of: node, utf8.span)
+        if found != Self.none {
+          node = found
+        } else {
+          nodes.append(Node(sibling: nodes[Int(node)].child, start: names.count, count: utf8.count, slot: .inner))
+          names += utf8
+          precondition(nodes.count <= 64)
+          nodes[Int(node)].child = UInt8(nodes.count - 1)
+          node = UInt8(nodes.count - 1)
+        }
+      }
+      nodes[Int(node)].slot = slot
+    }
+  }
+
+  func child(of parent: UInt8, _ name: Span<UInt8>) -> UInt8 {
+    var i = nodes[Int(parent)].child
+    while i != Self.none {
+      let node = nodes[Int(i)]
+      if node.count == name.count, names.span.extracting(node.start..<(node.start + node.count)).equals(name) { return i }
+      i = node.sibling
+    }
+    return Self.none
+  }
+}

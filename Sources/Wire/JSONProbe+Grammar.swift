@@ -1,0 +1,157 @@
+import Primitives
+
+// Values, numbers and literals (RFC 8259 sections 2 to 6).
+extension JSONProbe {
+  mutating func step(_ b: UInt8, _ paths: JSONPaths) -> Bool {
+    switch state {
+    case .string, .escape, .unicode, .lowSurrogateBackslash, .lowSurrogateU: return stringStep(b, paths)
+    case .minus, .zero, .integer, .point, .fraction, .exponent, .exponentSign, .exponentDigits: return numberStep(b, paths)
+    case .literal: return literalStep(b, paths)
+    default: break
+    }
+    if b == 0x20 || b == 0x0A || b == 0x0D || b == 0x09 { return true }
+    switch state {
+    case .value: return startValue(b, paths)
+    case .arrayFirst: return b == UInt8(ascii: "]") ? close(paths) : startValue(b, paths)
+    case .firstKey:
+      if b == UInt8(ascii: "}") { return close(paths) }
+      fallthrough
+    case .key:
+      guard b == UInt8(ascii: "\"") else { return false }
+      startString(
+        asKey: true,
+        capturing: paths.nodes.indices.contains(Int(stack[depth - 1])) && paths.nodes[Int(stack[depth - 1])].hasChildren)
+      return true
+    case .colon:
+      state = .value
+      return b == UInt8(ascii: ":")
+    case .afterValue:
+      let inObject = objects >> UInt64(depth - 1) & 1 == 1
+      if b == UInt8(ascii: ",") {
+        node = JSONPaths.none
+        state = inObject ? .key : .value
+        return true
+      }
+      return b == (inObject ? UInt8(ascii: "}") : UInt8(ascii: "]")) && close(paths)
+    default: return false  // .done: something after the document
+    }
+  }
+
+  private mutating func startValue(_ b: UInt8, _ paths: JSONPaths) -> Bool {
+    switch b {
+    case UInt8(ascii: "{"), UInt8(ascii: "["):
+      guard depth < Self.depthMax else { return false }
+      let isObject = b == UInt8(ascii: "{")
+      stack[depth] = isObject ? node : JSONPaths.none
+      objects = objects & ~(1 << UInt64(depth)) | (isObject ? 1 << UInt64(depth) : 0)
+      depth += 1
+      node = JSONPaths.none
+      state = isObject ? .firstKey : .arrayFirst
+    case UInt8(ascii: "\""):
+      if case .text(let slot) = slot(paths) {
+        texts[slot].count = 0
+        startString(asKey: false, capturing: true)
+      } else {
+        startString(asKey: false, capturing: false)
+      }
+    case UInt8(ascii: "-"):
+      (number, isNegative, isIntegral, state) = (0, true, true, .minus)
+    case 48...57:
+      (number, isNegative, isIntegral) = (Int64(b - 48), false, true)
+      state = b == 48 ? .zero : .integer
+    case UInt8(ascii: "t"): startLiteral(0x65_7572, 1)  // "rue", "alse", "ull": what is still to come, first byte lowest
+    case UInt8(ascii: "f"): startLiteral(0x6573_6C61, 0)
+    case UInt8(ascii: "n"): startLiteral(0x6C_6C75, -1)
+    default: return false
+    }
+    return true
+  }
+
+  private func slot(_ paths: JSONPaths) -> JSONPaths.Slot { node == JSONPaths.none ? .inner : paths.nodes[Int(node)].slot }
+
+  private mutating func close(_ paths: JSONPaths) -> Bool {
+    depth -= 1
+    endValue()
+    return true
+  }
+
+  mutating func endValue() {
+    if depth == 0 {
+      state = .done
+      status = .complete
+    } else {
+      state = .afterValue
+    }
+  }
+
+  private mutating func store(_ value: Int64, _ paths: JSONPaths) {
+    if case .number(let slot) = slot(paths) {
+      numbers[slot] = value
+      numbersPresent |= 1 << UInt8(slot)
+    }
+  }
+
+  private mutating func startLiteral(_ rest: UInt32, _ value: Int64) {
+    (literal, literalValue, state) = (rest, value, .literal)
+  }
+
+  private mutating func literalStep(_ b: UInt8, _ paths: JSONPaths) -> Bool {
+    guard UInt32(b) == literal & 0xFF else { return false }
+    literal >>= 8
+    if literal == 0 {
+      if literalValue >= 0 { store(literalValue, paths) }
+      endValue()
+    }
+    return true
+  }
+
+  private mutating func numberStep(_ b: UInt8, _ paths: JSONPaths) -> Bool {
+    let isDigit = ASCII.isDigit(b)
+    switch state {
+    case .minus:
+      guard isDigit else { return false }
+      state = b == 48 ? .zero : .integer
+      number = Int64(b - 48)
+      return true
+    case .integer where isDigit:
+      let (product, overflow) = number.multipliedReportingOverflow(by: 10)
+      let (sum, overflow2) = product.addingReportingOverflow(Int64(b - 48))
+      if overflow || overflow2 { isIntegral = false } else { number = sum }
+      return true
+    case .point, .fraction:
+      if isDigit {
+        state = .fraction
+        return true
+      }
+      guard state == .fraction else { return false }
+    case .exponent:
+      if b == UInt8(ascii: "+") || b == UInt8(ascii: "-") {
+        state = .exponentSign
+        return true
+      }
+      fallthrough
+    case .exponentSign:
+      state = .exponentDigits
+      return isDigit
+    case .exponentDigits where isDigit: return true
+    default: break
+    }
+    if b == UInt8(ascii: "."), state == .zero || state == .integer {
+      (state, isIntegral) = (.point, false)
+      return true
+    }
+    if b | 0x20 == UInt8(ascii: "e"), state == .zero || state == .integer || state == .fraction {
+      (state, isIntegral) = (.exponent, false)
+      return true
+    }
+    return endNumber(paths) && (depth > 0 ? step(b, paths) : b == 0x20 || b == 0x0A || b == 0x0D || b == 0x09)
+  }
+
+  /// Ends a number that may end here; false when it may not, or when there is none.
+  mutating func endNumber(_ paths: JSONPaths) -> Bool {
+    guard state == .zero || state == .integer || state == .fraction || state == .exponentDigits else { return false }
+    if isIntegral { store(isNegative ? -number : number, paths) }
+    endValue()
+    return true
+  }
+}

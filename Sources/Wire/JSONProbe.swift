@@ -1,0 +1,103 @@
+import Primitives
+
+/// Reads chosen members out of a JSON text while its bytes flow past: strict, without allocating, without keeping the text.
+///
+/// Strict means RFC 8259 and nothing else: no BOM, no trailing comma, valid UTF-8, paired surrogates, depth up to `depthMax`.
+/// A name that occurs twice in an object that is read, after unescaping, is reported as a duplicate.
+public struct JSONProbe: Sendable {
+  public static let numbersMax = 8
+  public static let textsMax = 2
+  /// Bytes kept of a string value; a longer one is reported as absent and sets `isTruncated`.
+  public static let textMax = 128
+  static let nameMax = 48
+  public static let depthMax = 64
+
+  public enum Status: UInt8, Sendable { case incomplete, complete, invalid }
+
+  /// A short string taken from the document, unescaped.
+  public struct Text: Sendable {
+    @usableFromInline var bytes = InlineArray<128, UInt8>(repeating: 0)
+    public internal(set) var count = 0
+    @inlinable public var span: Span<UInt8> {
+      @_lifetime(borrow self) get { bytes.span.extracting(0..<count) }
+    }
+    public init() {}
+  }
+
+  enum State: UInt8 {
+    case value, firstKey, key, colon, afterValue, arrayFirst
+    case string, escape, unicode, lowSurrogateBackslash, lowSurrogateU
+    case minus, zero, integer, point, fraction, exponent, exponentSign, exponentDigits
+    case literal, done
+  }
+
+  public internal(set) var status = Status.incomplete
+  public internal(set) var hasDuplicate = false
+  public internal(set) var isTruncated = false
+  var numbers = InlineArray<8, Int64>(repeating: 0)
+  var numbersPresent: UInt8 = 0
+  var texts: InlineArray<2, Text> = [Text(), Text()]
+
+  var state = State.value
+  var depth = 0
+  var objects: UInt64 = 0  // bit d: the container at depth d is an object
+  var stack = InlineArray<64, UInt8>(repeating: JSONPaths.none)  // node of each open container
+  var node = JSONPaths.root  // node of the value being read
+  var seen: UInt64 = 0  // nodes met in this document
+  var isKey = false
+  var captures = false
+  var name = InlineArray<48, UInt8>(repeating: 0)
+  var nameCount = 0
+  var textSlot = 0
+  var number: Int64 = 0
+  var isNegative = false
+  var isIntegral = true
+  var literal: UInt32 = 0
+  var literalValue: Int64 = -1
+  var unit: UInt32 = 0
+  var unitDigits = 0
+  var highSurrogate: UInt32 = 0
+  var utf8Left = 0
+  var utf8Low: UInt8 = 0x80
+  var utf8High: UInt8 = 0xBF
+
+  public init() {}
+
+  /// The number at `slot`, if the document had one there that is an integer within 63 bits.
+  public func number(_ slot: Int) -> Int64? { numbersPresent & (1 << UInt8(slot)) != 0 ? numbers[slot] : nil }
+
+  /// The string at `slot`; empty when the document had none there.
+  public func text(_ slot: Int) -> Text { texts[slot] }
+
+  /// Ready for the next document; what was read before stays until it is read again.
+  public mutating func startNextDocument() {
+    status = .incomplete
+    state = .value
+    depth = 0
+    seen = 0
+    node = JSONPaths.root
+    utf8Left = 0
+    highSurrogate = 0
+  }
+
+  /// Reads on. After `.invalid`, further bytes are ignored.
+  public mutating func feed(_ bytes: Span<UInt8>, _ paths: JSONPaths) {
+    var i = 0
+    while i < bytes.count, status != .invalid {
+      if state == .string, utf8Left == 0, highSurrogate == 0 {
+        let plain = EightBytes.run(bytes, from: i) { EightBytes.stringSpecials($0) }
+        if captures { capture(bytes.extracting(i..<plain)) }
+        i = plain
+        guard i < bytes.count else { return }
+      }
+      if !step(bytes[i], paths) { status = .invalid }
+      i += 1
+    }
+  }
+
+  /// Says that the text is over: a number at top level ends only here.
+  public mutating func finish(_ paths: JSONPaths) {
+    guard status == .incomplete else { return }
+    if depth == 0, endNumber(paths) { status = .complete } else { status = .invalid }
+  }
+}
