@@ -29,6 +29,8 @@ let package = Package(
     // Floor 0: system libraries, each with one door above.
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .target(name: "CLinuxShims"),
     // Floor 1
     floor("Primitives", []),
     // Floor 2
@@ -36,6 +38,7 @@ let package = Package(
     floor("Domain", ["Primitives"]),
     floor("Wire", ["Primitives"]),
     // Floor 3
+    floor("Transport", ["Primitives", "Wire", "CSSL", "CLinuxShims"]),
     // Floor 4
     // Floor 5
     // Floor 6
@@ -47,6 +50,7 @@ let package = Package(
     tests("CryptographyTests", ["Cryptography", "Primitives", "TestSupport"]),
     tests("DomainTests", ["Domain", "Primitives", "TestSupport"]),
     tests("WireTests", ["Wire", "Primitives", "TestSupport"]),
+    tests("TransportTests", ["Transport", "Wire", "Primitives", "TestSupport"]),
   ]
 )
 

@@ -1,0 +1,67 @@
+public import Primitives
+
+/// The HTTP proxy that upstream connections go through, and the hosts that are reached without it.
+public struct ProxySettings: Sendable {
+  public let host: String
+  public let port: UInt16
+  /// `user:password` in base64; part of a head, never logged.
+  let basicCredentials: String?
+  private let exceptions: [String]
+
+  /// Reads `HTTPS_PROXY` and `NO_PROXY` (or their lower-case spellings); nil when no proxy is set.
+  public init?(environment: [String: String]) throws(Fault) {
+    guard let text = environment["HTTPS_PROXY"] ?? environment["https_proxy"], !text.isEmpty else { return nil }
+    let bad = Fault(.invalidInput, "HTTPS_PROXY cannot be used", hint: "write it as http://[user:password@]host:port")
+    guard text.hasPrefix("http://") else { throw bad }
+    var rest = text.dropFirst(7)
+    if let slash = rest.firstIndex(of: "/") { rest = rest[..<slash] }
+    if let at = rest.lastIndex(of: "@") {
+      guard let credentials = Self.percentDecoded(rest[..<at]) else { throw bad }
+      basicCredentials = base64(credentials)
+      rest = rest[rest.index(after: at)...]
+    } else {
+      basicCredentials = nil
+    }
+    guard let colon = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: colon)...]), colon > rest.startIndex
+    else { throw bad }
+    host = String(rest[..<colon].drop(while: { $0 == "[" }).prefix(while: { $0 != "]" }))
+    self.port = port
+    exceptions = (environment["NO_PROXY"] ?? environment["no_proxy"] ?? "").split(separator: ",").map {
+      $0.lowercased().filter { $0 != " " }
+    }
+  }
+
+  /// Whether `host` is reached through the proxy. An exception matches a host, a domain (`.example.com`, `example.com`) or `*`.
+  public func applies(to host: String) -> Bool {
+    !exceptions.contains { $0 == "*" || $0 == host || host.hasSuffix($0.hasPrefix(".") ? $0 : ".\($0)") }
+  }
+
+  private static func percentDecoded(_ text: Substring) -> [UInt8]? {
+    var out: [UInt8] = []
+    var bytes = Array(text.utf8)[...]
+    while let b = bytes.popFirst() {
+      if b != 37 {
+        out.append(b)
+      } else {
+        guard let h = bytes.popFirst().flatMap(ASCII.hexadecimal), let l = bytes.popFirst().flatMap(ASCII.hexadecimal) else {
+          return nil
+        }
+        out.append(h << 4 | l)
+      }
+    }
+    return out
+  }
+}
+
+/// RFC 4648 section 4, with padding.
+public func base64(_ bytes: [UInt8]) -> String {
+  let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+  var out: [UInt8] = []
+  for i in stride(from: 0, to: bytes.count, by: 3) {
+    let group = (0..<3).reduce(0) { $0 << 8 | (i + $1 < bytes.count ? Int(bytes[i + $1]) : 0) }
+    for j in 0..<4 {
+      out.append(i + j <= bytes.count && (j < 2 || i + j - 1 < bytes.count) ? digits[group >> (18 - 6 * j) & 63] : 61)
+    }
+  }
+  return String(decoding: out, as: UTF8.self)
+}
