@@ -30,6 +30,8 @@ let package = Package(
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CLinuxShims"),
     // Floor 1
     floor("Primitives", []),
@@ -39,18 +41,22 @@ let package = Package(
     floor("Wire", ["Primitives"]),
     // Floor 3
     floor("Transport", ["Primitives", "Wire", "CSSL", "CLinuxShims"]),
+    floor("Storage", ["Primitives", "Domain", "CSQLite"]),
+    floor("Configuration", ["Primitives", "CYAML"]),
     // Floor 4
     // Floor 5
     // Floor 6
     // Floor 7
     // Tests
     .target(
-      name: "TestSupport", dependencies: ["Primitives", "Domain"], path: "Tests/TestSupport", swiftSettings: house),
+      name: "TestSupport", dependencies: ["Primitives", "Domain", "Storage"], path: "Tests/TestSupport", swiftSettings: house),
     tests("PrimitivesTests", ["Primitives", "TestSupport"]),
     tests("CryptographyTests", ["Cryptography", "Primitives", "TestSupport"]),
     tests("DomainTests", ["Domain", "Primitives", "TestSupport"]),
     tests("WireTests", ["Wire", "Primitives", "TestSupport"]),
     tests("TransportTests", ["Transport", "Wire", "Primitives", "TestSupport"]),
+    tests("StorageTests", ["Storage", "Domain", "Primitives", "TestSupport"]),
+    tests("ConfigurationTests", ["Configuration", "Primitives"]),
   ]
 )
 

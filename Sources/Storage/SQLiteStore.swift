@@ -1,0 +1,229 @@
+public import Domain
+import Glibc
+public import Primitives
+
+/// The embedded store: one file in the data directory, one writing connection, which also does every checkpoint.
+///
+/// Debian 12's SQLite can corrupt a WAL that two connections write or checkpoint at once; so there is never a second one that
+/// may do either. The library's read-only connection does neither.
+public final class SQLiteStore: Store, @unchecked Sendable {
+  // Confined to the thread that uses the store; see `Store`.
+  private let database: Database
+  /// Held for as long as the store is written; nil for a reader.
+  private let directory: DataDirectory?
+
+  private init(_ database: Database, _ directory: consuming DataDirectory?) {
+    self.database = database
+    self.directory = directory
+  }
+
+  /// Makes the file, empty and 0600; throws `.conflict` when there is one.
+  public static func create(in directory: consuming DataDirectory) throws(Fault) -> SQLiteStore {
+    let path = DataDirectory.storePath(directory.path)
+    let fd = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard fd >= 0 else {
+      if errno == EEXIST {
+        throw Fault(.conflict, "\(directory.path) is initialised already", hint: "use it, or name another directory with --data")
+      }
+      throw Fault(.system, unsafe "\(path) cannot be made: \(String(cString: strerror(errno)))")
+    }
+    close(fd)
+    return try open(in: directory)
+  }
+
+  /// Opens the file for writing and brings its schema up to date; throws `.storage` when it is damaged or newer than we are.
+  public static func open(in directory: consuming DataDirectory) throws(Fault) -> SQLiteStore {
+    try checkFile(directory.path)
+    let store = SQLiteStore(try Database(path: DataDirectory.storePath(directory.path), .readWrite), directory)
+    try store.checkIntegrity()
+    try Schema.migrate(store.database)
+    return store
+  }
+
+  /// Opens the file for reading beside a process that writes it. Its owner calls `dataVersion` to learn of changes.
+  public static func openReadOnly(path: String) throws(Fault) -> SQLiteStore {
+    try DataDirectory.check(path)
+    try checkFile(path)
+    let store = SQLiteStore(try Database(path: DataDirectory.storePath(path), .readOnly), nil)
+    try Schema.check(store.database)
+    return store
+  }
+
+  private static func checkFile(_ directory: String) throws(Fault) {
+    let path = DataDirectory.storePath(directory)
+    var info = stat()
+    guard unsafe lstat(path, &info) == 0 else {
+      throw Fault(
+        .notFound, "\(directory) is not initialised", hint: "run 'maskllm init' first, or name another directory with --data")
+    }
+    guard info.st_mode & S_IFMT == S_IFREG, info.st_mode & 0o077 == 0 else {
+      throw Fault(.forbidden, "\(path) can be read by others", hint: "run: chmod 600 \(path)")
+    }
+  }
+
+  private func checkIntegrity() throws(Fault) {
+    var verdict = ""
+    try database.query("PRAGMA quick_check(1)") { row in
+      verdict = row[0].text ?? ""
+      return false
+    }
+    guard verdict == "ok" else { throw Fault(.storage, "the store is damaged", hint: "restore a backup") }
+  }
+
+  // MARK: blobs
+
+  public func blob(_ name: String) throws(Fault) -> [UInt8]? {
+    var value: [UInt8]?
+    try database.query("SELECT value FROM blob WHERE name = ?1", [.text(name)]) { row in
+      value = row[0].blob
+      return false
+    }
+    return value
+  }
+
+  public func setBlobs(_ blobs: [(name: String, value: [UInt8])]) throws(Fault) {
+    try database.transaction { () throws(Fault) in
+      for (name, value) in blobs {
+        try database.run(
+          "INSERT INTO blob(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2", [.text(name), .blob(value)])
+      }
+    }
+  }
+
+  // MARK: masked keys
+
+  public func maskedKeys() throws(Fault) -> [MaskedKeyRow] {
+    var rows: [MaskedKeyRow] = []
+    var isDamaged = false
+    try database.query(
+      "SELECT id, name, policy, state, created_at, expires_at, hash, pepper_version, revision, mac FROM masked_key ORDER BY created_at, id"
+    ) { r in
+      if let row = MaskedKeyRow(r) { rows.append(row) } else { isDamaged = true }
+      return true
+    }
+    guard !isDamaged else { throw Fault(.storage, "a masked key in the store cannot be read", hint: "restore a backup") }
+    return rows
+  }
+
+  public func save(_ row: MaskedKeyRow) throws(Fault) {
+    let values: [SQLValue] = [
+      .text(row.id.description), .text(row.name), .blob(row.policy), .text(row.state), .integer(row.createdAt),
+      row.expiresAt.map { .integer($0) } ?? .null, .blob(row.hash), .integer(row.pepperVersion), .integer(row.revision),
+      .blob(row.mac),
+    ]
+    try database.run(
+      """
+      INSERT INTO masked_key(id, name, policy, state, created_at, expires_at, hash, pepper_version, revision, mac)
+      VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+      ON CONFLICT(id) DO UPDATE SET name = ?2, policy = ?3, state = ?4, expires_at = ?6, hash = ?7, pepper_version = ?8,
+        revision = ?9, mac = ?10 WHERE revision = ?9 - 1
+      """, values)
+    guard database.changes == 1 else {
+      throw Fault(.conflict, "key \(row.id) was changed meanwhile", hint: "look at it and try again")
+    }
+  }
+
+  public func insert(_ rows: [MaskedKeyRow]) throws(Fault) {
+    try database.transaction { () throws(Fault) in for row in rows { try save(row) } }
+  }
+
+  // MARK: providers
+
+  public func providers() throws(Fault) -> [ProviderRow] {
+    var rows: [ProviderRow] = []
+    try database.query("SELECT name, document, mac FROM provider ORDER BY name") { r in
+      rows.append(ProviderRow(name: r[0].text ?? "", document: r[1].blob ?? [], mac: r[2].blob ?? []))
+      return true
+    }
+    return rows
+  }
+
+  public func save(_ row: ProviderRow) throws(Fault) {
+    try database.run(
+      "INSERT INTO provider(name, document, mac) VALUES(?1, ?2, ?3) ON CONFLICT(name) DO UPDATE SET document = ?2, mac = ?3",
+      [.text(row.name), .blob(row.document), .blob(row.mac)])
+  }
+
+  public func providerKeys() throws(Fault) -> [ProviderKey] {
+    var keys: [ProviderKey] = []
+    var isDamaged = false
+    try database.query("SELECT id, provider, name, version, sealed, created_at FROM provider_key ORDER BY created_at, id") { r in
+      if let key = ProviderKey(r) { keys.append(key) } else { isDamaged = true }
+      return true
+    }
+    guard !isDamaged else { throw Fault(.storage, "a provider key in the store cannot be read", hint: "restore a backup") }
+    return keys
+  }
+
+  public func insert(_ key: ProviderKey) throws(Fault) {
+    try database.run(
+      "INSERT INTO provider_key(id, provider, name, version, sealed, created_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+      [
+        .text(key.id.description), .text(key.provider), .text(key.name), .integer(Int64(key.version)), .blob(key.sealed),
+        .integer(key.createdAt.milliseconds),
+      ])
+  }
+
+  public func deleteProviderKey(_ id: RecordID) throws(Fault) -> Bool {
+    try database.run("DELETE FROM provider_key WHERE id = ?1", [.text(id.description)])
+    let isDeleted = database.changes == 1
+    // The pages are overwritten (secure_delete); the checkpoint takes the old ones out of the log too.
+    if isDeleted { try database.run("PRAGMA wal_checkpoint(TRUNCATE)") }
+    return isDeleted
+  }
+
+  // MARK: activity
+
+  public func append(_ segment: ActivitySegment) throws(Fault) {
+    try database.run(
+      "INSERT INTO activity(first_ms, last_ms, count, records) VALUES(?1, ?2, ?3, ?4)",
+      [
+        .integer(segment.first.milliseconds), .integer(segment.last.milliseconds), .integer(Int64(segment.count)),
+        .blob(segment.records),
+      ])
+  }
+
+  public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
+    try database.query(
+      "SELECT number, first_ms, last_ms, count, records FROM activity WHERE last_ms >= ?1 AND first_ms <= ?2 ORDER BY number DESC",
+      [.integer(from.milliseconds), .integer(to.milliseconds)]
+    ) { r in
+      body(
+        ActivitySegment(
+          number: r[0].integer ?? 0, first: Timestamp(milliseconds: r[1].integer ?? 0),
+          last: Timestamp(milliseconds: r[2].integer ?? 0),
+          count: Int(r[3].integer ?? 0), records: r[4].blob ?? []))
+    }
+  }
+
+  public func dataVersion() throws(Fault) -> Int64 {
+    var version: Int64 = 0
+    try database.query("PRAGMA data_version") { row in
+      version = row[0].integer ?? 0
+      return false
+    }
+    return version
+  }
+}
+
+extension MaskedKeyRow {
+  fileprivate init?(_ r: [SQLValue]) {
+    guard let id = r[0].text.flatMap({ RecordID($0) }), let name = r[1].text, let policy = r[2].blob, let state = r[3].text,
+      let createdAt = r[4].integer, let hash = r[6].blob, let pepperVersion = r[7].integer, let revision = r[8].integer,
+      let mac = r[9].blob
+    else { return nil }
+    self.init(
+      id: id, name: name, policy: policy, state: state, createdAt: createdAt, expiresAt: r[5].integer, hash: hash,
+      pepperVersion: pepperVersion, revision: revision, mac: mac)
+  }
+}
+
+extension ProviderKey {
+  fileprivate init?(_ r: [SQLValue]) {
+    guard let id = r[0].text.flatMap({ RecordID($0) }), let provider = r[1].text, let name = r[2].text,
+      let version = r[3].integer.flatMap({ UInt32(exactly: $0) }), let sealed = r[4].blob, let createdAt = r[5].integer
+    else { return nil }
+    self.init(
+      id: id, provider: provider, name: name, version: version, sealed: sealed, createdAt: Timestamp(milliseconds: createdAt))
+  }
+}

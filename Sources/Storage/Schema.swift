@@ -1,0 +1,66 @@
+import Primitives
+
+/// The schema, as steps that are only ever added to. `user_version` counts the steps taken.
+enum Schema {
+  static let steps: [[StaticString]] = [
+    [
+      "CREATE TABLE blob(name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
+      """
+      CREATE TABLE masked_key(
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, policy BLOB NOT NULL, state TEXT NOT NULL, created_at INTEGER NOT NULL,
+        expires_at INTEGER, hash BLOB NOT NULL, pepper_version INTEGER NOT NULL, revision INTEGER NOT NULL, mac BLOB NOT NULL
+      ) STRICT, WITHOUT ROWID
+      """,
+      "CREATE TABLE provider(name TEXT PRIMARY KEY, document BLOB NOT NULL, mac BLOB NOT NULL) STRICT, WITHOUT ROWID",
+      """
+      CREATE TABLE provider_key(
+        id TEXT PRIMARY KEY, provider TEXT NOT NULL REFERENCES provider(name), name TEXT NOT NULL, version INTEGER NOT NULL,
+        sealed BLOB NOT NULL, created_at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID
+      """,
+      """
+      CREATE TABLE activity(
+        number INTEGER PRIMARY KEY AUTOINCREMENT, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, count INTEGER NOT NULL,
+        records BLOB NOT NULL
+      ) STRICT
+      """,
+      "CREATE INDEX activity_time ON activity(last_ms)",
+      "PRAGMA user_version = 1",
+    ]
+  ]
+
+  static func migrate(_ database: Database) throws(Fault) {
+    let taken = try version(database)
+    try checkNotNewer(taken)
+    for step in steps[taken...] {
+      try database.transaction { () throws(Fault) in
+        for statement in step { try database.run(statement) }
+      }
+    }
+  }
+
+  static func check(_ database: Database) throws(Fault) {
+    let taken = try version(database)
+    try checkNotNewer(taken)
+    guard taken == steps.count else {
+      throw Fault(.storage, "the store is of an older version", hint: "start 'maskllm serve' once to bring it up to date")
+    }
+  }
+
+  private static func checkNotNewer(_ taken: Int) throws(Fault) {
+    guard taken <= steps.count else {
+      throw Fault(
+        .storage, "the store was written by a newer version (schema \(taken), this one knows \(steps.count))",
+        hint: "upgrade maskllm")
+    }
+  }
+
+  private static func version(_ database: Database) throws(Fault) -> Int {
+    var value: Int64 = 0
+    try database.query("PRAGMA user_version") { row in
+      value = row[0].integer ?? 0
+      return false
+    }
+    return Int(value)
+  }
+}

@@ -1,0 +1,145 @@
+import Domain
+import FoundationEssentials
+import Primitives
+import Storage
+import TestSupport
+import Testing
+
+struct SQLiteStoreTests {
+  /// A fresh directory that goes with the test.
+  private final class Folder {
+    let path: String
+    init() {
+      path = "\(FileManager.default.temporaryDirectory.path())/maskllm-test-\(RecordID.random(SystemRandomness()))"
+      try? FileManager.default.createDirectory(
+        atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    }
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+    func mode(_ name: String) throws -> Int {
+      try #require(FileManager.default.attributesOfItem(atPath: "\(path)/\(name)")[.posixPermissions] as? Int)
+    }
+  }
+
+  private func create(_ folder: Folder) throws -> SQLiteStore {
+    try SQLiteStore.create(in: try DataDirectory.take(folder.path, creating: true))
+  }
+  private func open(_ folder: Folder) throws -> SQLiteStore {
+    try SQLiteStore.open(in: try DataDirectory.take(folder.path, creating: false))
+  }
+
+  private func row(_ id: String, revision: Int64 = 1) -> MaskedKeyRow {
+    MaskedKeyRow(
+      id: RecordID(id)!, name: "it's; DROP TABLE masked_key;--", policy: [1, 0, 2], state: "active", createdAt: 1, expiresAt: nil,
+      hash: [9],
+      pepperVersion: 1, revision: revision, mac: [])
+  }
+
+  @Test("what was written is there after opening again, and the files are 0600") func reopen() throws {
+    let folder = Folder()
+    do {
+      let store = try create(folder)
+      try store.setBlobs([("a", [1, 2]), ("b", [])])
+      try store.save(row("AAAAAAAAAAAA"))
+      try store.append(
+        ActivitySegment(first: Timestamp(milliseconds: 5), last: Timestamp(milliseconds: 9), count: 2, records: [7]))
+      for name in ["maskllm.db", "maskllm.db-wal", "maskllm.db-shm", "lock"] {
+        #expect(try folder.mode(name) == 0o600, "\(name)")
+      }
+    }
+    let store = try open(folder)
+    #expect(try store.blob("a") == [1, 2])
+    #expect(try store.blob("b") == [])
+    #expect(try store.blob("c") == nil)
+    #expect(try store.maskedKeys() == [row("AAAAAAAAAAAA")])
+    var segments = 0
+    try store.forEachSegment(from: Timestamp(milliseconds: 9), to: Timestamp(milliseconds: 9)) { segment in
+      segments += segment.count
+      return true
+    }
+    #expect(segments == 2)
+  }
+
+  @Test("a second process cannot take the directory, and can after the first has gone") func lock() throws {
+    let folder = Folder()
+    do {
+      let store = try create(folder)
+      #expect(throws: Fault(.conflict, "")) { _ = try open(folder) }
+      withExtendedLifetime(store) {}
+    }
+    _ = try open(folder)
+  }
+
+  @Test("initialising twice is refused and loses nothing") func twice() throws {
+    let folder = Folder()
+    do { try create(folder).setBlobs([("a", [1])]) }
+    #expect(throws: Fault(.conflict, "")) { _ = try create(folder) }
+    #expect(try open(folder).blob("a") == [1])
+  }
+
+  @Test("a directory or file that others can read is refused with the command that mends it") func permissions() throws {
+    let folder = Folder()
+    do { _ = try create(folder) }
+    try FileManager.default.setAttributes([.posixPermissions: 0o750], ofItemAtPath: folder.path)
+    #expect(throws: Fault(.forbidden, "")) { _ = try open(folder) }
+    try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: folder.path)
+    try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: "\(folder.path)/maskllm.db")
+    #expect(throws: Fault(.forbidden, "")) { _ = try open(folder) }
+  }
+
+  @Test("a file that is no store, is damaged, or comes from a newer version is refused") func foreign() throws {
+    let folder = Folder()
+    #expect(throws: Fault(.notFound, "")) { _ = try open(folder) }
+    do { _ = try create(folder) }
+    let path = "\(folder.path)/maskllm.db"
+    var bytes = try Corpora.data(path)
+    bytes[63] = 99  // user_version, big-endian at 60
+    try Data(bytes).write(to: URL(filePath: path))
+    #expect(throws: Fault(.storage, "")) { _ = try open(folder) }
+    bytes[0] = 0
+    try Data(bytes).write(to: URL(filePath: path))
+    #expect(throws: Fault(.storage, "")) { _ = try open(folder) }
+  }
+
+  @Test("a change made meanwhile is not overwritten") func conflict() throws {
+    let store = try create(Folder())
+    try store.save(row("AAAAAAAAAAAA"))
+    try store.save(row("AAAAAAAAAAAA", revision: 2))
+    #expect(throws: Fault(.conflict, "")) { try store.save(row("AAAAAAAAAAAA", revision: 2)) }
+    #expect(throws: Fault(.conflict, "")) { try store.save(row("AAAAAAAAAAAA", revision: 4)) }
+    #expect(try store.maskedKeys().map(\.revision) == [2])
+  }
+
+  @Test("a reader beside the writer sees what is committed, learns of changes, and cannot write") func reader() throws {
+    let folder = Folder()
+    let store = try create(folder)
+    let reader = try SQLiteStore.openReadOnly(path: folder.path)
+    let version = try reader.dataVersion()
+    try store.save(row("AAAAAAAAAAAA"))
+    #expect(try reader.dataVersion() != version)
+    #expect(try reader.maskedKeys().count == 1)
+    #expect(throws: Fault(.storage, "")) { try reader.save(row("BBBBBBBBBBBB")) }
+  }
+
+  @Test("an erased provider key is gone from the pages of the file and of its log") func erased() throws {
+    let folder = Folder()
+    let store = try create(folder)
+    let canary = Array("CANARY-CIPHERTEXT-0123456789".utf8)
+    try store.save(ProviderRow(name: "p", document: [], mac: []))
+    try store.insert(
+      ProviderKey(
+        id: RecordID("AAAAAAAAAAAA")!, provider: "p", name: "n", version: 1, sealed: canary, createdAt: Timestamp(milliseconds: 0)
+      ))
+    #expect(throws: Fault(.storage, "")) {
+      try store.insert(
+        ProviderKey(
+          id: RecordID("BBBBBBBBBBBB")!, provider: "unknown", name: "n", version: 1, sealed: [],
+          createdAt: Timestamp(milliseconds: 0)))
+    }
+    #expect(try store.deleteProviderKey(RecordID("AAAAAAAAAAAA")!))
+    #expect(try !store.deleteProviderKey(RecordID("AAAAAAAAAAAA")!))
+    for name in ["maskllm.db", "maskllm.db-wal"] {
+      let bytes = try Corpora.data("\(folder.path)/\(name)")
+      #expect(!String(decoding: bytes, as: UTF8.self).contains("CANARY"), "\(name)")
+    }
+  }
+}

@@ -1,0 +1,73 @@
+public import Domain
+public import Primitives
+public import Storage
+import Synchronization
+
+/// A store without a file, for tests of what stands above it. It can be told to fail.
+public final class MemoryStore: Store, Sendable {
+  private struct State {
+    var blobs: [String: [UInt8]] = [:]
+    var keys: [MaskedKeyRow] = []
+    var providers: [ProviderRow] = []
+    var providerKeys: [ProviderKey] = []
+    var segments: [ActivitySegment] = []
+    var isFailing = false
+  }
+  private let state = Mutex(State())
+
+  public init() {}
+
+  /// From now on every write fails, as on a full disk.
+  public func fail(_ isFailing: Bool) { state.withLock { $0.isFailing = isFailing } }
+
+  /// Lets a test edit what is kept, as somebody with the file could.
+  public func editKeys(_ edit: @Sendable (inout [MaskedKeyRow]) -> Void) { state.withLock { edit(&$0.keys) } }
+
+  private func write(_ body: (inout sending State) throws(Fault) -> Void) throws(Fault) {
+    try state.withLock { (state) throws(Fault) in
+      if state.isFailing { throw Fault(.storage, "the disk is full") }
+      try body(&state)
+    }
+  }
+
+  public func blob(_ name: String) throws(Fault) -> [UInt8]? { state.withLock { $0.blobs[name] } }
+  public func setBlobs(_ blobs: [(name: String, value: [UInt8])]) throws(Fault) {
+    try write { for (name, value) in blobs { $0.blobs[name] = value } }
+  }
+  public func maskedKeys() throws(Fault) -> [MaskedKeyRow] { state.withLock { $0.keys } }
+  public func save(_ row: MaskedKeyRow) throws(Fault) {
+    try write { (state) throws(Fault) in
+      if let i = state.keys.firstIndex(where: { $0.id == row.id }) {
+        guard state.keys[i].revision == row.revision - 1 else { throw Fault(.conflict, "changed meanwhile") }
+        state.keys[i] = row
+      } else {
+        state.keys.append(row)
+      }
+    }
+  }
+  public func insert(_ rows: [MaskedKeyRow]) throws(Fault) { try write { $0.keys += rows } }
+  public func providers() throws(Fault) -> [ProviderRow] { state.withLock { $0.providers } }
+  public func save(_ row: ProviderRow) throws(Fault) {
+    try write { state in
+      state.providers.removeAll { $0.name == row.name }
+      state.providers.append(row)
+    }
+  }
+  public func providerKeys() throws(Fault) -> [ProviderKey] { state.withLock { $0.providerKeys } }
+  public func insert(_ key: ProviderKey) throws(Fault) { try write { $0.providerKeys.append(key) } }
+  public func deleteProviderKey(_ id: RecordID) throws(Fault) -> Bool {
+    var isDeleted = false
+    try write { state in
+      isDeleted = state.providerKeys.contains { $0.id == id }
+      state.providerKeys.removeAll { $0.id == id }
+    }
+    return isDeleted
+  }
+  public func append(_ segment: ActivitySegment) throws(Fault) { try write { $0.segments.append(segment) } }
+  public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
+    for segment in state.withLock({ $0.segments }).reversed() where segment.last >= from && segment.first <= to {
+      if !body(segment) { return }
+    }
+  }
+  public func dataVersion() throws(Fault) -> Int64 { 1 }
+}
