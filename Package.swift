@@ -43,6 +43,7 @@ let package = Package(
     floor("Transport", ["Primitives", "Wire", "CSSL", "CLinuxShims"]),
     floor("Storage", ["Primitives", "Domain", "CSQLite"]),
     floor("Configuration", ["Primitives", "CYAML"]),
+    floor("Providers", ["Primitives", "Domain", "Wire"]),
     // Floor 4
     // Floor 5
     // Floor 6
@@ -57,6 +58,7 @@ let package = Package(
     tests("TransportTests", ["Transport", "Wire", "Primitives", "TestSupport"]),
     tests("StorageTests", ["Storage", "Domain", "Primitives", "TestSupport"]),
     tests("ConfigurationTests", ["Configuration", "Primitives"]),
+    tests("ProvidersTests", ["Providers", "Domain", "Wire", "Primitives", "TestSupport"]),
   ]
 )
 

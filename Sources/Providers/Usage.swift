@@ -1,0 +1,21 @@
+/// Tokens of one exchange, as the provider counted them. nil: not told.
+public struct Usage: Equatable, Sendable {
+  /// Tokens of input that were neither read from nor written to a cache.
+  public var input: Int64?
+  /// All tokens of output, reasoning included.
+  public var output: Int64?
+  public var cacheRead: Int64?
+  public var cacheWrite: Int64?
+  /// The part of `output` that was reasoning.
+  public var reasoning: Int64?
+
+  public init(
+    input: Int64? = nil, output: Int64? = nil, cacheRead: Int64? = nil, cacheWrite: Int64? = nil, reasoning: Int64? = nil
+  ) {
+    self.input = input
+    self.output = output
+    self.cacheRead = cacheRead
+    self.cacheWrite = cacheWrite
+    self.reasoning = reasoning
+  }
+}
