@@ -45,6 +45,7 @@ let package = Package(
     floor("Configuration", ["Primitives", "CYAML"]),
     floor("Providers", ["Primitives", "Domain", "Wire"]),
     // Floor 4
+    floor("Vault", ["Primitives", "Cryptography", "Domain", "Storage"]),
     // Floor 5
     // Floor 6
     // Floor 7
@@ -59,6 +60,7 @@ let package = Package(
     tests("StorageTests", ["Storage", "Domain", "Primitives", "TestSupport"]),
     tests("ConfigurationTests", ["Configuration", "Primitives"]),
     tests("ProvidersTests", ["Providers", "Domain", "Wire", "Primitives", "TestSupport"]),
+    tests("VaultTests", ["Vault", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
   ]
 )
 

@@ -1,0 +1,174 @@
+public import Cryptography
+public import Domain
+import FoundationEssentials
+public import Primitives
+public import Storage
+
+/// The unsealed vault: the working keys in guarded memory, and everything that is done with them.
+///
+/// Immutable, so that any thread may use it.
+public final class Vault: Sendable {
+  private let keyring: Keyring
+  private let macKey: HMACKey
+  private let randomness: any Randomness
+  /// The suite of new records.
+  private let suite: AEAD
+
+  private static let keyringBlob = "keyring"
+  private static let keyringContext = RecordContext(table: "blob", column: "value", record: keyringBlob)
+
+  private init(_ keyring: Keyring, _ randomness: any Randomness, suite: AEAD) {
+    self.keyring = keyring
+    self.randomness = randomness
+    self.suite = suite
+    macKey = HMACKey(keyring.current(.rowMAC).key)
+  }
+
+  /// Makes a root key and a keyring and keeps them wrapped in `store`; `secret` is the key file's content or the passphrase.
+  public static func initialize(
+    _ store: any Store, method: SealMethod, secret: Span<UInt8>, randomness: any Randomness = SystemRandomness(),
+    suite: AEAD = .aes256GCM
+  ) throws(Fault) -> Vault {
+    guard try store.blob(SealMethod.blobName) == nil else { throw Fault(.conflict, "the store is initialised already") }
+    let root = SecretBytes.random(32)
+    let keyring = Keyring.fresh()
+    let unsealKey = try method.unsealKey(secret)
+    let wrappedRoot = try Envelope.seal(root.span, key: unsealKey, keyVersion: 0, method.context, suite: suite, randomness)
+    let plain = keyring.encoded()
+    let wrappedKeyring = try Envelope.seal(plain.span, key: root, keyVersion: 1, keyringContext, suite: suite, randomness)
+    try store.setBlobs([(SealMethod.blobName, SealMethod.encode(method, wrappedRoot)), (keyringBlob, wrappedKeyring)])
+    return Vault(keyring, randomness, suite: suite)
+  }
+
+  /// Opens the vault. Throws `.unsealFailed` when `secret` is not the one it was sealed with.
+  public static func unseal(
+    _ store: any Store, secret: Span<UInt8>, randomness: any Randomness = SystemRandomness(), suite: AEAD = .aes256GCM
+  ) throws(Fault) -> Vault {
+    let (method, wrappedRoot) = try SealMethod.decode(try SealMethod.blob(store))
+    let unsealKey = try method.unsealKey(secret)
+    let root: SecretBytes
+    do { root = try Envelope.open(wrappedRoot, key: unsealKey, method.context) } catch {
+      throw Fault(
+        .unsealFailed, method == .keyFile ? "the key file does not open this vault" : "the passphrase does not open this vault",
+        hint: "nothing was changed; try again with the right one")
+    }
+    guard let wrappedKeyring = try store.blob(keyringBlob) else {
+      throw Fault(.tampered, "the keyring is missing", hint: "restore a backup")
+    }
+    do {
+      let plain = try Envelope.open(wrappedKeyring, key: root, keyringContext)
+      return Vault(try Keyring.decode(plain), randomness, suite: suite)
+    } catch { throw Fault(.tampered, "the keyring does not open", hint: "it was changed outside maskllm: restore a backup") }
+  }
+
+  // MARK: provider keys
+
+  private static func context(_ key: ProviderKey, _ provider: Provider) -> RecordContext {
+    RecordContext(
+      table: "provider_key", column: "sealed", record: key.id.description, version: key.version, provider: provider.name,
+      allowedHosts: provider.allowedHosts)
+  }
+
+  /// Seals `secret` as the content of `key`, for `provider`'s hosts only.
+  public func seal(_ secret: Span<UInt8>, into key: inout ProviderKey, of provider: Provider) throws(Fault) {
+    let entry = keyring.current(.data)
+    key.sealed = try Envelope.seal(
+      secret, key: entry.key, keyVersion: entry.version, Self.context(key, provider), suite: suite, randomness)
+  }
+
+  /// The secret of `key`; throws `.tampered` when the record, its row or the provider's hosts are not what they were.
+  public func open(_ key: ProviderKey, of provider: Provider) throws(Fault) -> SecretBytes {
+    guard let version = Envelope.keyVersion(of: key.sealed), let entry = keyring.entry(.data, version: version) else {
+      throw Fault(.tampered, "provider key \(key.id) was sealed under a key that this vault does not have")
+    }
+    do { return try Envelope.open(key.sealed, key: entry.key, Self.context(key, provider)) } catch {
+      throw Fault(
+        .tampered, "provider key \(key.id) does not open",
+        hint: "its row or the hosts of provider '\(provider.name)' were changed outside maskllm: add the key again")
+    }
+  }
+
+  // MARK: masked keys
+
+  /// A new secret for `id`, its text to be shown once, and the hash to be kept.
+  public func issueSecret(prefix: String, id: RecordID) -> IssuedSecret {
+    var secret = randomness.bytes(32)
+    var text = MaskedKeyFormat.text(prefix: prefix, id: id, secret: secret)
+    defer {
+      wipe(&secret)
+      wipe(&text)
+    }
+    let pepper = keyring.current(.pepper)
+    let hash = HMACKey(pepper.key).authenticate(text.span).bytes
+    return IssuedSecret(text: SecretBytes(copying: text.span), hash: hash, pepperVersion: pepper.version)
+  }
+
+  /// The peppers by version, for the snapshot that requests are checked against.
+  public func peppers() -> [Pepper] {
+    keyring.entries.filter { $0.purpose == .pepper }.sorted { $0.version < $1.version }.map {
+      Pepper(version: $0.version, key: HMACKey($0.key))
+    }
+  }
+
+  // MARK: rows
+
+  /// `key` as a row with its MAC.
+  public func row(for key: MaskedKey) throws(Fault) -> MaskedKeyRow {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    guard let document = try? encoder.encode(key.policy) else { throw Fault(.invalidInput, "the policy cannot be written down") }
+    let policy = [UInt8](document)
+    return MaskedKeyRow(
+      id: key.id, name: key.name, policy: policy, state: key.state.rawValue, createdAt: key.createdAt.milliseconds,
+      expiresAt: key.expiresAt?.milliseconds, hash: key.hash, pepperVersion: Int64(key.pepperVersion), revision: key.revision,
+      mac: macKey.authenticate(key.authenticatedBytes(policyDocument: policy).span).bytes)
+  }
+
+  /// The key of a row; throws `.tampered` when anything in it was changed outside.
+  ///
+  /// `known` remembers decoded policies by their bytes: of 100,000 keys, most have one of a few.
+  public func maskedKey(from row: MaskedKeyRow, known: inout [[UInt8]: Policy]) throws(Fault) -> MaskedKey {
+    let refused = Fault(.tampered, "masked key \(row.id) was changed outside maskllm", hint: "revoke it and create a new one")
+    guard let state = MaskedKey.State(rawValue: row.state), let pepperVersion = UInt32(exactly: row.pepperVersion),
+      let policy = known[row.policy] ?? (try? JSONDecoder().decode(Policy.self, from: Data(row.policy)))
+    else { throw refused }
+    known[row.policy] = policy
+    let key = MaskedKey(
+      id: row.id, name: row.name, policy: policy, state: state, createdAt: Timestamp(milliseconds: row.createdAt),
+      expiresAt: row.expiresAt.map(Timestamp.init(milliseconds:)), hash: row.hash, pepperVersion: pepperVersion,
+      revision: row.revision)
+    let expected = macKey.authenticate(key.authenticatedBytes(policyDocument: row.policy).span).bytes
+    guard constantTimeEqual(expected.span, row.mac.span) else { throw refused }
+    return key
+  }
+
+  public func row(for provider: Provider) throws(Fault) -> ProviderRow {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    guard let document = try? encoder.encode(provider) else { throw Fault(.invalidInput, "the provider cannot be written down") }
+    return ProviderRow(name: provider.name, document: [UInt8](document), mac: providerMAC(provider.name, [UInt8](document)))
+  }
+
+  /// The provider of a row; throws `.tampered` when anything in it was changed outside.
+  public func provider(from row: ProviderRow) throws(Fault) -> Provider {
+    guard constantTimeEqual(providerMAC(row.name, row.document).span, row.mac.span),
+      let provider = try? JSONDecoder().decode(Provider.self, from: Data(row.document)), provider.name == row.name
+    else { throw Fault(.tampered, "provider '\(row.name)' was changed outside maskllm", hint: "add it again") }
+    return provider
+  }
+
+  private func providerMAC(_ name: String, _ document: [UInt8]) -> [UInt8] {
+    var fields = FieldEncoding()
+    fields.append("maskllm/provider/1")
+    fields.append(name)
+    fields.append(document)
+    return macKey.authenticate(fields.bytes.span).bytes
+  }
+}
+
+/// A masked key's text, to be shown once, and what is kept of it.
+public struct IssuedSecret: ~Copyable {
+  public let text: SecretBytes
+  public let hash: [UInt8]
+  public let pepperVersion: UInt32
+}
