@@ -46,6 +46,8 @@ let package = Package(
     floor("Providers", ["Primitives", "Domain", "Wire"]),
     // Floor 4
     floor("Vault", ["Primitives", "Cryptography", "Domain", "Storage"]),
+    floor("PolicyEngine", ["Primitives", "Cryptography", "Domain"]),
+    floor("Audit", ["Primitives", "Providers", "Storage"]),
     // Floor 5
     // Floor 6
     // Floor 7
@@ -61,6 +63,8 @@ let package = Package(
     tests("ConfigurationTests", ["Configuration", "Primitives"]),
     tests("ProvidersTests", ["Providers", "Domain", "Wire", "Primitives", "TestSupport"]),
     tests("VaultTests", ["Vault", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
+    tests("PolicyEngineTests", ["PolicyEngine", "Cryptography", "Domain", "Primitives", "TestSupport"]),
+    tests("AuditTests", ["Audit", "Providers", "Storage", "Primitives", "TestSupport"]),
   ]
 )
 

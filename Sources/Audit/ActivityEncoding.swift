@@ -1,0 +1,125 @@
+public import Primitives
+import Providers
+
+/// Records back to back in a segment: a version, fixed small fields, then varints. About sixty bytes each.
+///
+/// Written on the request path, so it appends to a buffer and allocates nothing.
+public enum ActivityEncoding {
+  private static let version: UInt8 = 1
+  /// Bytes kept of a text.
+  static let textMax = 128
+
+  public static func append(
+    _ record: borrowing ActivityRecord, provider: Span<UInt8>, model: Span<UInt8>, code: StaticString, to buffer: inout ByteBuffer
+  ) {
+    buffer.append(version)
+    varint(UInt64(bitPattern: record.start.milliseconds), &buffer)
+    if let key = record.key {
+      buffer.append(1)
+      for i in 0..<8 { buffer.append(UInt8(truncatingIfNeeded: key.high >> UInt64(56 - 8 * i))) }
+      for i in 0..<4 { buffer.append(UInt8(truncatingIfNeeded: key.low >> UInt32(24 - 8 * i))) }
+    } else {
+      buffer.append(0)
+    }
+    buffer.append(record.endpoint.map { $0.rawValue + 1 } ?? 0)
+    buffer.append(record.outcome.rawValue)
+    buffer.append(record.isStream ? 1 : 0)
+    varint(UInt64(record.status), &buffer)
+    varint(UInt64(record.upstreamStatus), &buffer)
+    varint(UInt64(record.bytesIn), &buffer)
+    varint(UInt64(record.bytesOut), &buffer)
+    varint(UInt64(record.durationMicroseconds), &buffer)
+    varint(UInt64(record.firstByteMicroseconds), &buffer)
+    count(record.usage.input, &buffer)
+    count(record.usage.output, &buffer)
+    count(record.usage.cacheRead, &buffer)
+    count(record.usage.cacheWrite, &buffer)
+    count(record.usage.reasoning, &buffer)
+    text(provider, &buffer)
+    text(model, &buffer)
+    text(code.span, &buffer)
+  }
+
+  private static func varint(_ value: UInt64, _ buffer: inout ByteBuffer) {
+    var rest = value
+    while rest >= 0x80 {
+      buffer.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    buffer.append(UInt8(rest))
+  }
+
+  /// 0 for nil, else the number plus one; a negative count is none.
+  private static func count(_ value: Int64?, _ buffer: inout ByteBuffer) {
+    varint(value.map { $0 < 0 ? 0 : UInt64($0) + 1 } ?? 0, &buffer)
+  }
+
+  private static func text(_ bytes: Span<UInt8>, _ buffer: inout ByteBuffer) {
+    let n = min(bytes.count, textMax)
+    buffer.append(UInt8(n))
+    buffer.append(bytes.extracting(0..<n))
+  }
+
+  /// The entries of a segment, in the order they were written; what follows a damaged one is lost.
+  public static func decode(_ bytes: [UInt8]) -> [ActivityEntry] {
+    var reader = Reader(bytes: bytes)
+    var entries: [ActivityEntry] = []
+    while !reader.isAtEnd, let entry = reader.entry() { entries.append(entry) }
+    return entries
+  }
+
+  private struct Reader {
+    let bytes: [UInt8]
+    var at = 0
+    var isAtEnd: Bool { at >= bytes.count }
+
+    mutating func byte() -> UInt8? {
+      guard at < bytes.count else { return nil }
+      defer { at += 1 }
+      return bytes[at]
+    }
+
+    mutating func varint() -> UInt64? {
+      var value: UInt64 = 0
+      var shift: UInt64 = 0
+      while let b = byte(), shift < 64 {
+        value |= UInt64(b & 0x7F) << shift
+        if b < 0x80 { return value }
+        shift += 7
+      }
+      return nil
+    }
+
+    mutating func int() -> Int? { varint().map { Int(truncatingIfNeeded: $0) } }
+    mutating func text() -> String? {
+      guard let n = byte(), at + Int(n) <= bytes.count else { return nil }
+      defer { at += Int(n) }
+      return String(decoding: bytes[at..<(at + Int(n))], as: UTF8.self)
+    }
+    mutating func tokens() -> Int64?? { varint().map { $0 == 0 ? nil : Int64(truncatingIfNeeded: $0 - 1) } }
+
+    mutating func entry() -> ActivityEntry? {
+      guard byte() == version, let start = varint(), let hasKey = byte() else { return nil }
+      var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
+      if hasKey == 1 {
+        guard at + 12 <= bytes.count, let id = RecordID(bytes.span.extracting(at..<(at + 12))) else { return nil }
+        at += 12
+        record.key = id
+      }
+      guard let endpoint = byte(), let outcome = byte().flatMap(Outcome.init(rawValue:)), let stream = byte(), let status = int(),
+        let upstreamStatus = int(), let bytesIn = int(), let bytesOut = int(), let duration = int(), let firstByte = int(),
+        let input = tokens(), let output = tokens(), let read = tokens(), let write = tokens(), let reasoning = tokens(),
+        let provider = text(), let model = text(), let code = text()
+      else { return nil }
+      record.endpoint = endpoint == 0 ? nil : EndpointClass(rawValue: endpoint - 1)
+      record.outcome = outcome
+      record.isStream = stream == 1
+      record.status = UInt16(truncatingIfNeeded: status)
+      record.upstreamStatus = UInt16(truncatingIfNeeded: upstreamStatus)
+      (record.bytesIn, record.bytesOut) = (bytesIn, bytesOut)
+      (record.durationMicroseconds, record.firstByteMicroseconds) = (duration, firstByte)
+      record.usage = Usage(input: input, output: output, cacheRead: read, cacheWrite: write, reasoning: reasoning)
+      return ActivityEntry(record: record, provider: provider, model: model, code: code)
+    }
+  }
+}

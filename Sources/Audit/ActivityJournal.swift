@@ -1,0 +1,69 @@
+public import Primitives
+public import Storage
+
+/// The records of one loop that are not kept yet. Handed over as a whole, so the request path takes no lock.
+public struct ActivityBatch: ~Copyable {
+  public private(set) var buffer = ByteBuffer(capacity: 64 * 1024)
+  public private(set) var count = 0
+  private var first = Timestamp.distantFuture
+  private var last = Timestamp(milliseconds: 0)
+  /// Records that found the buffer full because the store did not keep up.
+  public private(set) var lost = 0
+
+  /// Bytes that one loop holds at most between two flushes.
+  public static let bytesMax = 16 << 20
+
+  public init() {}
+
+  public mutating func append(
+    _ record: borrowing ActivityRecord, provider: Span<UInt8>, model: Span<UInt8>, code: StaticString
+  ) {
+    guard buffer.count < Self.bytesMax else {
+      lost += 1
+      return
+    }
+    ActivityEncoding.append(record, provider: provider, model: model, code: code, to: &buffer)
+    count += 1
+    first = min(first, record.start)
+    last = max(last, record.start)
+  }
+
+  /// What has gathered, leaving the batch empty; nil when there is nothing.
+  public mutating func take() -> ActivitySegment? {
+    guard count > 0 else { return nil }
+    let segment = ActivitySegment(first: first, last: last, count: count, records: buffer.copy())
+    buffer.clear()
+    (count, first, last) = (0, .distantFuture, Timestamp(milliseconds: 0))
+    return segment
+  }
+}
+
+/// Reads what has been kept.
+public struct ActivityQuery: Sendable {
+  public var key: RecordID?
+  public var provider: String?
+  public var from = Timestamp(milliseconds: 0)
+  public var to = Timestamp.distantFuture
+  /// Entries at most, 1 to 1,000.
+  public var limit = 50
+  public init() {}
+
+  /// The newest entries first.
+  public func run(_ store: any Store) throws(Fault) -> [ActivityEntry] {
+    var found: [ActivityEntry] = []
+    try store.forEachSegment(from: from, to: to) { segment in
+      // The loops' segments overlap in time: only one that is older as a whole than all we need can add nothing.
+      if found.count >= limit, segment.last < found[limit - 1].record.start { return true }
+      for entry in ActivityEncoding.decode(segment.records) where matches(entry) { found.append(entry) }
+      found.sort { $0.record.start > $1.record.start }
+      if found.count > limit { found.removeLast(found.count - limit) }
+      return true
+    }
+    return found
+  }
+
+  private func matches(_ entry: ActivityEntry) -> Bool {
+    (key == nil || entry.record.key == key) && (provider == nil || entry.provider == provider) && entry.record.start >= from
+      && entry.record.start <= to
+  }
+}

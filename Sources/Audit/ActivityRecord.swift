@@ -1,0 +1,73 @@
+public import Primitives
+public import Providers
+
+/// How an exchange ended.
+public enum Outcome: UInt8, Sendable, CaseIterable {
+  /// The provider's answer was passed to its end.
+  case completed
+  /// The gateway refused: see the status and the refusal's code.
+  case refused
+  /// The client went away before the end.
+  case clientGone
+  /// The provider could not be reached, broke off, or made no sense.
+  case upstreamFailed
+  case upstreamTimedOut
+  /// Cut because the key lost its right meanwhile, or the server was stopping.
+  case cut
+
+  public var name: String {
+    switch self {
+    case .completed: "completed"
+    case .refused: "refused"
+    case .clientGone: "client_gone"
+    case .upstreamFailed: "upstream_failed"
+    case .upstreamTimedOut: "upstream_timed_out"
+    case .cut: "cut"
+    }
+  }
+}
+
+/// One request: who, what, how much, how it ended. Never a prompt, never an answer, never a secret.
+public struct ActivityRecord: Sendable {
+  /// When the head had arrived.
+  public var start: Timestamp
+  /// nil when no key was recognised.
+  public var key: RecordID?
+  /// nil when no endpoint was recognised.
+  public var endpoint: EndpointClass?
+  public var outcome: Outcome
+  /// What the client was told.
+  public var status: UInt16
+  /// What the provider told us; 0 when it was not asked or did not answer.
+  public var upstreamStatus: UInt16
+  public var isStream: Bool
+  /// Bytes of content from and to the client.
+  public var bytesIn: Int
+  public var bytesOut: Int
+  /// Microseconds from the head to the last byte, and to the provider's first.
+  public var durationMicroseconds: Int
+  public var firstByteMicroseconds: Int
+  public var usage: Usage
+
+  public init(start: Timestamp) {
+    self.start = start
+    outcome = .refused
+    status = 0
+    upstreamStatus = 0
+    isStream = false
+    bytesIn = 0
+    bytesOut = 0
+    durationMicroseconds = 0
+    firstByteMicroseconds = 0
+    usage = Usage()
+  }
+}
+
+/// A record as it is read back, with its texts.
+public struct ActivityEntry: Sendable {
+  public var record: ActivityRecord
+  public var provider: String
+  public var model: String
+  /// The refusal's code, or empty.
+  public var code: String
+}

@@ -1,0 +1,57 @@
+import Cryptography
+import Domain
+public import Primitives
+
+/// Why a request is refused. Each has a name that is the same in answers, activity and docs.
+public enum Refusal: UInt8, Sendable, CaseIterable, Error {
+  case sealed, missingKey, malformedKey, unknownKey, disabledKey, revokedKey, expiredKey, providerNotAllowed, noProviderKey
+}
+
+extension Snapshot {
+  /// The position of the key whose text is `presented`, if that text is right and the key is in force at `now`.
+  ///
+  /// An unknown ID costs what a wrong secret costs: one HMAC and one comparison. Allocates nothing.
+  public func authenticate(_ presented: Span<UInt8>, now: Timestamp) throws(Refusal) -> Int {
+    guard !isSealed else { throw .sealed }
+    guard let id = MaskedKeyFormat.keyID(of: presented) else { throw .malformedKey }
+    let index = keys.index(of: id)
+    let pepper = index.map { Int(keys[$0].pepper) } ?? peppers.count - 1
+    let digest = peppers[pepper].key.authenticate(presented)
+    let expected = index.map { keys[$0].hash } ?? Digest256(words: (0, 0, 0, 0))
+    // The comparison comes first and the look at the result second, for known and unknown IDs alike.
+    let isRight = digest == expected
+    guard let index, isRight else { throw .unknownKey }
+    try check(keys[index], now: now)
+    return index
+  }
+
+  private func check(_ key: KeyEntry, now: Timestamp) throws(Refusal) {
+    switch key.state {
+    case .revoked: throw .revokedKey
+    case .disabled: throw .disabledKey
+    case .active: if now.milliseconds >= key.expiresAt { throw .expiredKey }
+    }
+  }
+
+  public func keyID(at index: Int) -> RecordID { keys[index].id }
+
+  /// Whether the key at `index` may call `upstream`, and with which of its credentials (a position).
+  public func decide(key index: Int, upstream: Upstream) throws(Refusal) -> Int {
+    guard policies[Int(keys[index].policy)].allows(provider: upstream.index) else { throw .providerNotAllowed }
+    guard !upstream.credentials.isEmpty else { throw .noProviderKey }
+    return 0
+  }
+
+  /// Whether an exchange that was decided on an earlier snapshot may go on: same key, still in force, provider still allowed,
+  /// same credential still in use.
+  public func stillAllows(key id: RecordID, upstream name: Span<UInt8>, credential: Credential, now: Timestamp) throws(Refusal) {
+    guard !isSealed else { throw .sealed }
+    guard let index = keys.index(of: id) else { throw .unknownKey }
+    try check(keys[index], now: now)
+    guard let upstream = upstream(named: name) else { throw .noProviderKey }
+    guard policies[Int(keys[index].policy)].allows(provider: upstream.index) else { throw .providerNotAllowed }
+    guard upstream.credentials.contains(where: { $0.keyID == credential.keyID && $0.version == credential.version }) else {
+      throw .noProviderKey
+    }
+  }
+}

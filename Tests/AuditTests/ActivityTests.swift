@@ -1,0 +1,108 @@
+import Audit
+import Primitives
+import Providers
+import Storage
+import TestSupport
+import Testing
+
+struct ActivityTests {
+  private func record(_ n: Int) -> ActivityRecord {
+    var r = ActivityRecord(start: Timestamp(milliseconds: 1_800_000_000_000 + Int64(n)))
+    r.key = n % 3 == 0 ? nil : RecordID(n % 2 == 0 ? "AAAAAAAAAAAA" : "BBBBBBBBBBBB")
+    r.endpoint = n % 5 == 0 ? nil : .chat
+    r.outcome = Outcome.allCases[n % Outcome.allCases.count]
+    (r.status, r.upstreamStatus, r.isStream) = (UInt16(200 + n % 400), UInt16(n % 600), n % 2 == 1)
+    (r.bytesIn, r.bytesOut) = (n * 1000, n * 100_000)
+    (r.durationMicroseconds, r.firstByteMicroseconds) = (n * 77, n * 7)
+    r.usage = Usage(input: n % 4 == 0 ? nil : Int64(n), output: 0, cacheRead: .max / 4, cacheWrite: nil, reasoning: 1)
+    return r
+  }
+
+  private func batch(_ range: Range<Int>) -> ActivitySegment? {
+    var batch = ActivityBatch()
+    for n in range {
+      batch.append(
+        record(n), provider: Array("openai".utf8).span, model: Array("gpt-\(n)".utf8).span, code: n % 2 == 0 ? "" : "revoked_key")
+    }
+    return batch.take()
+  }
+
+  @Test("what is recorded is read back, field by field") func roundTrip() throws {
+    let entries = ActivityEncoding.decode(try #require(batch(0..<300)).records)
+    #expect(entries.count == 300)
+    for (n, entry) in entries.enumerated() {
+      let r = record(n)
+      #expect(
+        entry.record.start == r.start && entry.record.key == r.key && entry.record.endpoint == r.endpoint
+          && entry.record.outcome == r.outcome)
+      #expect(
+        entry.record.status == r.status && entry.record.upstreamStatus == r.upstreamStatus && entry.record.isStream == r.isStream)
+      #expect(entry.record.bytesIn == r.bytesIn && entry.record.bytesOut == r.bytesOut && entry.record.usage == r.usage)
+      #expect(
+        entry.record.durationMicroseconds == r.durationMicroseconds
+          && entry.record.firstByteMicroseconds == r.firstByteMicroseconds)
+      #expect(entry.provider == "openai" && entry.model == "gpt-\(n)" && entry.code == (n % 2 == 0 ? "" : "revoked_key"))
+    }
+  }
+
+  @Test("a damaged segment loses what follows the damage and never crashes the reader") func damaged() throws {
+    let segment = try #require(batch(0..<5))
+    let random = SeededRandomness(seed: 8)
+    for n in segment.records.indices { #expect(ActivityEncoding.decode(Array(segment.records[..<n])).count <= 5) }
+    for _ in 0..<2000 {
+      var bytes = segment.records
+      bytes[Int(random.next() % UInt64(bytes.count))] ^= UInt8(truncatingIfNeeded: random.next() | 1)
+      _ = ActivityEncoding.decode(bytes)
+    }
+  }
+
+  @Test("texts are cut to their room") func longTexts() throws {
+    var batch = ActivityBatch()
+    batch.append(record(1), provider: Array("p".utf8).span, model: [UInt8](repeating: 109, count: 1000).span, code: "")
+    let segment = batch.take()
+    let entries = ActivityEncoding.decode(try #require(segment).records)
+    #expect(entries.first?.model.utf8.count == 128)
+  }
+
+  @Test("the newest come first across segments that overlap, filtered and limited") func query() throws {
+    let store = MemoryStore()
+    var even = ActivityBatch()
+    var odd = ActivityBatch()
+    for n in 0..<100 {
+      let r = record(n)
+      if n % 2 == 0 {
+        even.append(r, provider: Array("openai".utf8).span, model: Span(), code: "")
+      } else {
+        odd.append(r, provider: Array("anthropic".utf8).span, model: Span(), code: "")
+      }
+    }
+    let segments = [even.take(), odd.take()]
+    for segment in segments { try store.append(try #require(segment)) }
+    var query = ActivityQuery()
+    query.limit = 10
+    #expect(
+      try query.run(store).map { $0.record.start.milliseconds - 1_800_000_000_000 }
+        == Array((90..<100).reversed()).map(Int64.init))
+    query.provider = "openai"
+    #expect(
+      try query.run(store).map { $0.record.start.milliseconds % 1000 } == Array(stride(from: 98, to: 78, by: -2)).map(Int64.init))
+    query.key = RecordID("AAAAAAAAAAAA")
+    query.limit = 1000
+    #expect(try query.run(store).allSatisfy { $0.record.key == query.key })
+    query = ActivityQuery()
+    query.from = Timestamp(milliseconds: 1_800_000_000_010)
+    query.to = Timestamp(milliseconds: 1_800_000_000_019)
+    #expect(try query.run(store).count == 10)
+  }
+
+  @Test("a batch is bounded and counts what it lost") func bounded() {
+    var batch = ActivityBatch()
+    var n = 0
+    while batch.lost == 0 {
+      batch.append(record(1), provider: Array("openai".utf8).span, model: [UInt8](repeating: 109, count: 128).span, code: "")
+      n += 1
+    }
+    let (bytes, count) = (batch.buffer.count, batch.count)
+    #expect(bytes < ActivityBatch.bytesMax + 1024 && count == n - 1)
+  }
+}
