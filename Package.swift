@@ -49,6 +49,7 @@ let package = Package(
     floor("PolicyEngine", ["Primitives", "Cryptography", "Domain"]),
     floor("Audit", ["Primitives", "Providers", "Storage"]),
     // Floor 5
+    floor("KeyService", ["Primitives", "Cryptography", "Domain", "Storage", "Providers", "Vault", "PolicyEngine", "Audit"]),
     // Floor 6
     // Floor 7
     // Tests
@@ -65,6 +66,9 @@ let package = Package(
     tests("VaultTests", ["Vault", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
     tests("PolicyEngineTests", ["PolicyEngine", "Cryptography", "Domain", "Primitives", "TestSupport"]),
     tests("AuditTests", ["Audit", "Providers", "Storage", "Primitives", "TestSupport"]),
+    tests(
+      "KeyServiceTests",
+      ["KeyService", "Vault", "PolicyEngine", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
   ]
 )
 

@@ -1,0 +1,111 @@
+import Audit
+import Cryptography
+import Domain
+public import PolicyEngine
+public import Primitives
+import Providers
+public import Storage
+public import Vault
+
+/// Takes a new snapshot into force. Returns when every part of the process decides on it.
+public protocol SnapshotSink: Sendable {
+  func publish(_ snapshot: Snapshot) async
+}
+
+/// The use cases: what administrators do. Every change is durable, then in force, then answered.
+///
+/// Belongs to one thread (the control loop, or a command's only thread).
+public final class KeyService: @unchecked Sendable {
+  let store: any Store
+  let clock: any WallClock
+  let randomness: any Randomness
+  private let sink: any SnapshotSink
+  private var generation: UInt64 = 1
+  /// nil while sealed.
+  var vault: Vault?
+  var keys: [RecordID: MaskedKey] = [:]
+  /// Rows that were changed outside: shown, never used.
+  public internal(set) var tamperedKeys: [RecordID] = []
+  public internal(set) var tamperedProviders: [String] = []
+  var providersByName: [String: Provider] = [:]
+  var providerKeys: [ProviderKey] = []
+  var credentials: [RecordID: Credential] = [:]
+
+  public init(
+    store: any Store, sink: any SnapshotSink, clock: any WallClock = SystemClock(),
+    randomness: any Randomness = SystemRandomness()
+  ) {
+    self.store = store
+    self.sink = sink
+    self.clock = clock
+    self.randomness = randomness
+  }
+
+  public var isSealed: Bool { vault == nil }
+
+  public func sealMethod() throws(Fault) -> SealMethod { try SealMethod.read(from: store) }
+
+  /// Opens the vault with the key file's content or the passphrase, and takes everything into force.
+  public func unseal(secret: Span<UInt8>) throws(Fault) {
+    guard vault == nil else { throw Fault(.conflict, "the vault is open already") }
+    try adopt(try Vault.unseal(store, secret: secret, randomness: randomness))
+  }
+
+  /// Takes an open vault, as `Vault.initialize` gives it.
+  public func adopt(_ vault: Vault) throws(Fault) {
+    try load(vault)
+    self.vault = vault
+  }
+
+  /// Reads everything again after another process has changed the store.
+  public func reload() throws(Fault) { try load(try requireVault()) }
+
+  func requireVault() throws(Fault) -> Vault {
+    guard let vault else { throw Fault(.sealed, "the vault is sealed", hint: "run 'maskllm unseal' first") }
+    return vault
+  }
+
+  private func load(_ vault: Vault) throws(Fault) {
+    providersByName = Dictionary(uniqueKeysWithValues: Catalogue.builtIn.map { ($0.name, $0) })
+    tamperedProviders = []
+    for row in try store.providers() {
+      do { providersByName[row.name] = try vault.provider(from: row) } catch {
+        providersByName[row.name] = nil
+        tamperedProviders.append(row.name)
+      }
+    }
+    (keys, tamperedKeys) = ([:], [])
+    var known: [[UInt8]: Policy] = [:]
+    let rows = try store.maskedKeys()
+    keys.reserveCapacity(rows.count)
+    for row in rows {
+      do { keys[row.id] = try vault.maskedKey(from: row, known: &known) } catch { tamperedKeys.append(row.id) }
+    }
+    providerKeys = try store.providerKeys()
+    credentials = [:]
+    for key in providerKeys { credentials[key.id] = try? credential(for: key, vault) }
+  }
+
+  func credential(for key: ProviderKey, _ vault: Vault) throws(Fault) -> Credential {
+    guard let provider = providersByName[key.provider] else {
+      throw Fault(.tampered, "provider key \(key.id) belongs to a provider that is not known or was changed outside maskllm")
+    }
+    let secret = try vault.open(key, of: provider)
+    return try Credential(keyID: key.id, version: key.version, style: provider.credential, secret: secret)
+  }
+
+  /// The state to decide on, as of now.
+  public func snapshot() -> Snapshot {
+    generation += 1
+    guard let vault else { return .sealed(generation: generation) }
+    let upstreams = providers().enumerated().map { index, provider in
+      Upstream(
+        provider, index: index,
+        credentials: providerKeys.filter { $0.provider == provider.name }.compactMap { credentials[$0.id] })
+    }
+    return Snapshot(generation: generation, keys: Array(keys.values), peppers: vault.peppers(), upstreams: upstreams)
+  }
+
+  /// Takes the current state into force everywhere.
+  public func publish() async { await sink.publish(snapshot()) }
+}

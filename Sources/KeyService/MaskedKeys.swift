@@ -1,0 +1,102 @@
+public import Domain
+public import Primitives
+import Storage
+public import Vault
+
+// Masked keys.
+extension KeyService {
+  /// Most keys that one call makes.
+  public static let createMax = 1000
+
+  /// Makes a key. Its text exists only in what this returns.
+  public func createKey(
+    name: String, policy: Policy, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix
+  ) async throws(Fault) -> CreatedKey {
+    let vault = try requireVault()
+    try check(name: name, policy: policy, expiresAt: expiresAt, prefix: prefix)
+    let created = issue(vault, name: name, policy: policy, expiresAt: expiresAt, prefix: prefix)
+    try store.save(try vault.row(for: created.key))
+    keys[created.key.id] = created.key
+    await publish()
+    return created
+  }
+
+  /// Makes `count` keys named `name-1`, `name-2`, …, all or none, and hands each to `take`.
+  public func createKeys(
+    _ count: Int, name: String, policy: Policy, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix,
+    _ take: (borrowing CreatedKey) -> Void
+  ) async throws(Fault) {
+    let vault = try requireVault()
+    guard (1...Self.createMax).contains(count) else {
+      throw Fault(.invalidInput, "the count is no number from 1 to \(Self.createMax)")
+    }
+    try check(name: "\(name)-\(count)", policy: policy, expiresAt: expiresAt, prefix: prefix)
+    var made: [MaskedKey] = []
+    for n in 1...count {
+      let created = issue(vault, name: "\(name)-\(n)", policy: policy, expiresAt: expiresAt, prefix: prefix)
+      made.append(created.key)
+      take(created)
+    }
+    var rows: [MaskedKeyRow] = []
+    for key in made { rows.append(try vault.row(for: key)) }
+    try store.insert(rows)
+    for key in made { keys[key.id] = key }
+    await publish()
+  }
+
+  private func check(name: String, policy: Policy, expiresAt: Timestamp?, prefix: String) throws(Fault) {
+    try Label.validate(name, of: "name")
+    try policy.validate()
+    try MaskedKeyFormat.validate(prefix: prefix)
+    for provider in policy.providers where provider != Policy.anyProvider && providersByName[provider] == nil {
+      throw Fault(.notFound, "there is no provider '\(provider)'", hint: "see 'maskllm provider list'")
+    }
+    if let expiresAt, expiresAt <= clock.now { throw Fault(.invalidInput, "the expiry lies in the past") }
+  }
+
+  private func issue(_ vault: Vault, name: String, policy: Policy, expiresAt: Timestamp?, prefix: String) -> CreatedKey {
+    let id = RecordID.random(randomness)
+    let secret = vault.issueSecret(prefix: prefix, id: id)
+    let key = MaskedKey(
+      id: id, name: name, policy: policy, state: .active, createdAt: clock.now, expiresAt: expiresAt, hash: secret.hash,
+      pepperVersion: secret.pepperVersion, revision: 1)
+    return CreatedKey(key: key, secret: secret)
+  }
+
+  /// All keys, the oldest first.
+  public func listKeys() throws(Fault) -> [MaskedKey] {
+    _ = try requireVault()
+    return keys.values.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+  }
+
+  public func key(_ id: RecordID) throws(Fault) -> MaskedKey {
+    _ = try requireVault()
+    if tamperedKeys.contains(id) {
+      throw Fault(.tampered, "masked key \(id) was changed outside maskllm", hint: "create a new one")
+    }
+    guard let key = keys[id] else { throw Fault(.notFound, "there is no key \(id)", hint: "see 'maskllm key list'") }
+    return key
+  }
+
+  /// Disables, enables or revokes a key: in force on this node when it returns. Doing it twice is no error.
+  public func changeKey(_ id: RecordID, _ change: MaskedKey.Change) async throws(Fault) -> MaskedKey {
+    let vault = try requireVault()
+    var key = try key(id)
+    let state = try key.state(after: change)
+    guard state != key.state else { return key }
+    key.state = state
+    key.revision += 1
+    try store.save(try vault.row(for: key))
+    keys[id] = key
+    await publish()
+    return key
+  }
+
+  public func isExpired(_ key: MaskedKey) -> Bool { key.expiresAt.map { $0 <= clock.now } ?? false }
+}
+
+/// A new key with its secret, which is shown once.
+public struct CreatedKey: ~Copyable {
+  public let key: MaskedKey
+  public let secret: IssuedSecret
+}

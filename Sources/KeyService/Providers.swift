@@ -1,0 +1,72 @@
+public import Cryptography
+public import Domain
+import PolicyEngine
+public import Primitives
+import Storage
+import Vault
+
+// Providers and their keys.
+extension KeyService {
+  /// All providers, by name.
+  public func providers() -> [Provider] { providersByName.values.sorted { $0.name < $1.name } }
+
+  /// Adds a provider, or changes one. Throws `.conflict` when keys are sealed for hosts that it would no longer have.
+  public func setProvider(_ provider: Provider) async throws(Fault) {
+    let vault = try requireVault()
+    try ProviderName.validate(provider.name)
+    guard provider.name != "healthz" else { throw Fault(.invalidInput, "the name 'healthz' is taken by the gateway itself") }
+    let keys = providerKeys.filter { $0.provider == provider.name }
+    if let old = providersByName[provider.name], !keys.isEmpty,
+      old.allowedHosts != provider.allowedHosts || old.credential != provider.credential
+    {
+      throw Fault(
+        .conflict, "provider '\(provider.name)' has keys that are sealed for \(old.baseURL.origin)",
+        hint: "remove them first: maskllm provider-key remove \(keys[0].id)")
+    }
+    try store.save(try vault.row(for: provider))
+    providersByName[provider.name] = provider
+    tamperedProviders.removeAll { $0 == provider.name }
+    await publish()
+  }
+
+  /// All provider keys, the oldest first; `isUsable` is false for one that does not open.
+  public func listProviderKeys() throws(Fault) -> [(key: ProviderKey, isUsable: Bool)] {
+    if isSealed { return try store.providerKeys().map { ($0, false) } }
+    return providerKeys.map { ($0, credentials[$0.id] != nil) }
+  }
+
+  /// Seals `secret` as a key of `provider`.
+  public func addProviderKey(provider name: String, name label: String, secret: borrowing SecretBytes) async throws(Fault)
+    -> ProviderKey
+  {
+    let vault = try requireVault()
+    guard let provider = providersByName[name] else {
+      throw Fault(
+        .notFound, "there is no provider of that name", hint: "see 'maskllm provider list', or add it with 'maskllm provider add'"
+      )
+    }
+    try Label.validate(label, of: "name")
+    try Credential.validate(secret.span)
+    guard !providerKeys.contains(where: { $0.provider == name && $0.name == label }) else {
+      throw Fault(.conflict, "provider '\(name)' has a key named '\(label)' already", hint: "choose another name with --name")
+    }
+    var key = ProviderKey(id: .random(randomness), provider: name, name: label, version: 1, sealed: [], createdAt: clock.now)
+    try vault.seal(secret.span, into: &key, of: provider)
+    // A built-in provider gets its row with its first key: the key's row refers to it.
+    if try !store.providers().contains(where: { $0.name == name }) { try store.save(try vault.row(for: provider)) }
+    try store.insert(key)
+    providerKeys.append(key)
+    credentials[key.id] = try credential(for: key, vault)
+    await publish()
+    return key
+  }
+
+  /// Erases a provider key. Requests in flight with it are cut.
+  public func removeProviderKey(_ id: RecordID) async throws(Fault) {
+    _ = try requireVault()
+    guard try store.deleteProviderKey(id) else { throw Fault(.notFound, "there is no provider key \(id)") }
+    providerKeys.removeAll { $0.id == id }
+    credentials[id] = nil
+    await publish()
+  }
+}
