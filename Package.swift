@@ -51,6 +51,9 @@ let package = Package(
     // Floor 5
     floor("KeyService", ["Primitives", "Cryptography", "Domain", "Storage", "Providers", "Vault", "PolicyEngine", "Audit"]),
     // Floor 6
+    floor(
+      "Gateway", ["Primitives", "Cryptography", "Domain", "Wire", "Transport", "Storage", "Providers", "PolicyEngine", "Audit"]),
+    floor("DemoProvider", ["Primitives", "Wire", "Transport"]),
     // Floor 7
     // Tests
     .target(

@@ -1,0 +1,227 @@
+import Cryptography
+import Audit
+import Domain
+import PolicyEngine
+import Primitives
+import Providers
+import Transport
+import Wire
+
+extension Exchange {
+  /// Finds who asks for what, and whether they may: fills in the members, returns the position of the credential.
+  mutating func authorize(_ client: borrowing ServerConnection) throws(Ending) -> Int {
+    let bytes = client.inbound.readable
+    let target = bytes.extracting(client.head.target.range)
+    let query = target.firstIndex(of: UInt8(ascii: "?")) ?? target.count
+    let slash = target.firstIndex(of: UInt8(ascii: "/"), from: 1) ?? query
+    let segment = target.extracting(min(1, query)..<min(slash, query))
+    let snapshot = shard.snapshot
+    let named = snapshot.upstream(named: segment)
+    family = named?.provider.family ?? (client.head.value(of: .anthropicVersion) == nil ? .openai : .anthropic)
+
+    let index: Int
+    do throws(Refusal) { index = try snapshot.authenticate(try presentedKey(client), now: record.start) } catch {
+      throw .refused(error.answer, .refused)
+    }
+    keyID = snapshot.keyID(at: index)
+    guard let named else { throw .refused(Answers.unknownProvider, .refused) }
+    upstream = named
+    guard slash < query, let endpoint = family.endpoint(client.head.method, target.extracting(slash..<query)) else {
+      throw .refused(Answers.endpointNotAllowed, .refused)
+    }
+    self.endpoint = endpoint
+    let position: Int
+    do throws(Refusal) { position = try snapshot.decide(key: index, upstream: named) } catch {
+      throw .refused(error.answer, .refused)
+    }
+    credential = named.credentials[position]
+    if let encoding = client.head.value(of: .contentEncoding), !bytes.extracting(encoding.range).equalsIgnoringCase("identity") {
+      throw .refused(Answers.encodedBody, .refused)
+    }
+    if case .length(let n) = client.head.framing, n > shard.limits.bodyMax { throw .refused(Answers.bodyTooLarge, .refused) }
+    return position
+  }
+
+  /// The masked key, wherever the SDK put it: `Authorization: Bearer`, `x-api-key`. Two that differ are refused.
+  @_lifetime(borrow client)
+  private func presentedKey(_ client: borrowing ServerConnection) throws(Refusal) -> Span<UInt8> {
+    let bytes = client.inbound.readable
+    var found = Span<UInt8>()
+    for field in client.head.fields {
+      var value = bytes.extracting(field.value.range)
+      switch field.kind {
+      case .authorization:
+        if value.equalsIgnoringCase("bearer") { continue }
+        guard value.count > 7, value.extracting(0..<7).equalsIgnoringCase("bearer ") else { throw .malformedKey }
+        value = value.extracting(7..<value.count)
+      case .apiKey: break
+      default: continue
+      }
+      guard found.isEmpty || found.equals(value) else { throw .malformedKey }
+      found = value
+    }
+    guard !found.isEmpty else { throw .missingKey }
+    return found
+  }
+
+  /// Builds the upstream head anew from parsed values, with the real key, at the front of `relay`.
+  mutating func writeHead(_ client: inout ServerConnection) throws(Ending) {
+    let upstream = upstream!
+    client.relay.clear()
+    client.writeRelayHead { (bytes, head, relay) in
+      relay.append(head.method.name)
+      relay.append(" ")
+      relay.append(upstream.pathPrefix)
+      let target = bytes.extracting(head.target.range)
+      // Everything after the provider's name, as received.
+      relay.append(target.extracting((target.firstIndex(of: UInt8(ascii: "/"), from: 1) ?? target.count)..<target.count))
+      relay.append(" HTTP/1.1\r\n")
+      relay.append(upstream.hostLine)
+      for field in head.fields where Self.passesUpstream(field.kind) {
+        relay.append(bytes.extracting(field.name.range))
+        relay.append(": ")
+        relay.append(bytes.extracting(field.value.range))
+        relay.append("\r\n")
+      }
+      // Compressed answers would hide their usage.
+      relay.append("Accept-Encoding: identity\r\n")
+      switch head.framing {
+      case .length(let n):
+        relay.append("Content-Length: ")
+        relay.append(decimal: n)
+        relay.append("\r\n")
+      case .chunked: relay.append("Transfer-Encoding: chunked\r\n")
+      default: if head.method != .get { relay.append("Content-Length: 0\r\n") }
+      }
+    }
+    credential!.headerLine.append(to: &client.relay)
+    client.relay.append("\r\n")
+    if let type = client.head.value(of: .contentType) {
+      reader.isJSON = UsageMeter.format(contentType: client.inbound.readable.extracting(type.range)) == .json
+    }
+    client.startBody()
+  }
+
+  /// What of the client's head goes on: not the hop's own fields, not framing, no credential of any kind, nothing that names
+  /// an account of the client's or where it came from.
+  private static func passesUpstream(_ kind: FieldKind) -> Bool {
+    switch kind {
+    case .other, .contentType, .anthropicVersion, .requestID: true
+    default: false
+    }
+  }
+
+  /// A connection to the provider.
+  mutating func connect(_ pool: ClientPool, _ client: borrowing ServerConnection) async throws(Ending) -> ClientConnection {
+    client.socket.watch(.hangup)
+    try checkPresent(client)
+    while true {
+      do throws(IOFailure) { return try await pool.acquire(client.scope) } catch {
+        switch error {
+        case .recheck: try recheck()
+        case .watched: try checkPresent(client)
+        case .timedOut: throw .upstream(Answers.upstreamSlow, .upstreamTimedOut)
+        case .cancelled: throw .refused(Answers.stopping, .cut)
+        case .tls(let reason):
+          shard.log.warn("provider '\(upstream!.provider.name)': TLS: \(reason)")
+          throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
+        case .system(EAGAIN): throw .upstream(Answers.upstreamBusy, .upstreamFailed)
+        case .closed, .system: throw .upstream(Answers.upstreamDown, .upstreamFailed)
+        }
+      }
+    }
+  }
+
+  /// Sends head and body on as they come. Returns early when the provider answers before it has everything.
+  mutating func sendRequest(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) {
+    let isChunked = client.head.framing == .chunked
+    while true {
+      let isRead = try takeContent(&client, isChunked: isChunked)
+      if !client.relay.isEmpty, try await !write(&client, connection) { return }
+      if isRead { break }
+      if client.hasContentWaiting { continue }
+      // While the client is slow, the provider may already say no.
+      connection.socket.watch(.input)
+      defer { connection.socket.watch(.nothing) }
+      do throws(IOFailure) { try await client.readMore() } catch {
+        switch error {
+        case .recheck: try recheck()
+        case .watched:
+          if try hasAnswered(connection) { return }
+          try checkPresent(client)
+        case .timedOut: throw .refused(Answers.malformed(HTTPError(408, "The request body did not arrive in time.")), .refused)
+        default: throw .clientGone
+        }
+      }
+    }
+  }
+
+  /// A watched socket said something: is it that the client has gone?
+  func checkPresent(_ client: borrowing ServerConnection) throws(Ending) {
+    if client.socket.isHungUp { throw .clientGone }
+  }
+
+  /// Whether the provider has begun to answer. Under TLS, bytes may also be of the protocol itself (session tickets).
+  private func hasAnswered(_ connection: ClientConnection) throws(Ending) -> Bool {
+    do throws(IOFailure) { return try connection.socket.tryRead(into: &connection.inbound, minimum: 4096) != nil } catch {
+      throw .upstream(Answers.upstreamBroken, .upstreamFailed)
+    }
+  }
+
+  /// Moves what has arrived of the body to `relay`, reading the model on the way; true when it was the last.
+  private mutating func takeContent(_ client: inout ServerConnection, isChunked: Bool) throws(Ending) -> Bool {
+    do throws(HTTPError) {
+      let isRead: Bool
+      if isChunked {
+        client.outbound.clear()
+        isRead = try client.takeContentToOutbound(atMost: 64 * 1024)
+        reader.feed(client.outbound.readable)
+        if !client.outbound.isEmpty {
+          client.relay.append(hexadecimal: client.outbound.count)
+          client.relay.append("\r\n")
+          client.relay.append(client.outbound)
+          client.relay.append("\r\n")
+          client.outbound.clear()
+        }
+        if isRead { client.relay.append("0\r\n\r\n") }
+      } else {
+        let start = client.relay.count
+        isRead = try client.takeContentToRelay(atMost: 64 * 1024)
+        reader.feed(client.relay.readable.extracting(start..<client.relay.count))
+      }
+      guard client.contentBytes <= shard.limits.bodyMax else {
+        throw HTTPError(413, "The request body is larger than this gateway accepts.")
+      }
+      return isRead
+    } catch {
+      throw .refused(error.status == 413 ? Answers.bodyTooLarge : Answers.malformed(error), .refused)
+    }
+  }
+
+  /// Writes `relay` to the provider; false when it has stopped listening and may have answered.
+  private mutating func write(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) -> Bool {
+    client.scope.setDeadline(milliseconds: shard.limits.client.timeouts.write)
+    let count = client.relay.count
+    while true {
+      do throws(IOFailure) {
+        try await connection.socket.write(&client.relay, client.scope)
+        // The first piece has the real key in it.
+        client.relay.wipe(first: count)
+        return true
+      } catch {
+        switch error {
+        case .recheck: try recheck()
+        case .watched: try checkPresent(client)
+        case .timedOut: throw .upstream(Answers.upstreamSlow, .upstreamTimedOut)
+        case .cancelled: throw .refused(Answers.stopping, .cut)
+        case .tls, .system: throw .upstream(Answers.upstreamDown, .upstreamFailed)
+        case .closed:
+          client.relay.wipe()
+          return false
+        }
+      }
+    }
+  }
+}
+
+private let EAGAIN: Int32 = 11

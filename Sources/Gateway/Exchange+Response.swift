@@ -1,0 +1,185 @@
+import Audit
+import Domain
+import PolicyEngine
+import Primitives
+import Providers
+import Transport
+import Wire
+
+extension Exchange {
+  /// Reads the provider's answer and passes it on as it comes. Returns whether the upstream connection can be used again.
+  mutating func receive(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) -> Bool {
+    try checkPresent(client)
+    try await readHead(client, connection)
+    record.firstByteMicroseconds = Int((monotonicNanoseconds() - started) / 1000)
+    record.upstreamStatus = connection.head.status
+    try judge(connection.head)
+    var decoder = BodyDecoder(connection.head.framing)
+    answerHead(connection.head, &client, connection.inbound)
+    connection.inbound.consume(connection.head.length)
+    try await relayBody(&decoder, &client, connection)
+    return connection.head.isKeepAlive && client.isBodyRead
+  }
+
+  private mutating func readHead(_ client: borrowing ServerConnection, _ connection: ClientConnection) async throws(Ending) {
+    client.scope.setDeadline(milliseconds: shard.limits.client.timeouts.firstByte)
+    while true {
+      do throws(HTTPError) {
+        while !connection.inbound.isEmpty {
+          guard try connection.head.parse(connection.inbound, answering: client.head.method, limits: shard.limits.client.head)
+          else { break }
+          if connection.head.status >= 200 { return }
+          // Interim answers are for us, not for the client, who has had its own 100.
+          guard connection.head.status != 101 else { throw .bad("an upgrade that nobody asked for") }
+          connection.inbound.consume(connection.head.length)
+        }
+      } catch { throw .upstream(Answers.upstreamBroken, .upstreamFailed) }
+      guard connection.inbound.reserve(4096, limit: shard.limits.client.head.bytesMax + 16 * 1024) else {
+        throw .upstream(Answers.upstreamBroken, .upstreamFailed)
+      }
+      if try await read(client, connection) == 0 { throw .upstream(Answers.upstreamBroken, .upstreamFailed) }
+    }
+  }
+
+  /// Reads from the provider while watching the client.
+  private mutating func read(_ client: borrowing ServerConnection, _ connection: ClientConnection) async throws(Ending) -> Int {
+    while true {
+      do throws(IOFailure) {
+        return try await connection.socket.read(into: &connection.inbound, minimum: 4096, client.scope)
+      } catch {
+        switch error {
+        case .recheck: try recheck()
+        case .watched: try checkPresent(client)
+        case .timedOut: throw .upstream(Answers.upstreamSlow, .upstreamTimedOut)
+        case .cancelled: throw .cut(Answers.stopping)
+        case .closed, .tls, .system: throw .upstream(Answers.upstreamBroken, .upstreamFailed)
+        }
+      }
+    }
+  }
+
+  /// Answers that are not passed: about our own key (they can echo its tail), and redirects.
+  private func judge(_ head: borrowing ResponseHead) throws(Ending) {
+    switch head.status {
+    case 401, 403:
+      shard.log.warn(
+        "provider '\(upstream!.provider.name)' answered \(head.status): check provider key \(credential!.keyID)")
+      throw .upstream(Answers.providerKeyRefused, .upstreamFailed)
+    case 300..<400 where head.status != 304: throw .upstream(Answers.upstreamRedirected, .upstreamFailed)
+    default: break
+    }
+  }
+
+  /// The head of the answer, from the provider's parsed values, into `outbound`.
+  private mutating func answerHead(
+    _ head: borrowing ResponseHead, _ client: inout ServerConnection, _ inbound: borrowing ByteBuffer
+  ) {
+    var format = UsageMeter.Format.other
+    let bytes = inbound.readable
+    client.outbound.clear()
+    client.outbound.append("HTTP/1.1 ")
+    client.outbound.append(decimal: Int(head.status))
+    client.outbound.append(" ")
+    client.outbound.append(bytes.extracting(head.reason.range))
+    client.outbound.append("\r\n")
+    for field in head.fields where Self.passesDownstream(field.kind) {
+      if field.kind == .contentType { format = UsageMeter.format(contentType: bytes.extracting(field.value.range)) }
+      client.outbound.append(bytes.extracting(field.name.range))
+      client.outbound.append(": ")
+      client.outbound.append(bytes.extracting(field.value.range))
+      client.outbound.append("\r\n")
+    }
+    client.outbound.append("x-maskllm-request-id: ")
+    client.outbound.append(id.span)
+    client.outbound.append("\r\n")
+    switch head.framing {
+    case .none: if head.status != 204, head.status != 304 { client.outbound.append("Content-Length: 0\r\n") }
+    case .length(let n):
+      client.outbound.append("Content-Length: ")
+      client.outbound.append(decimal: n)
+      client.outbound.append("\r\n")
+    case .chunked, .untilClose:
+      isChunkedAnswer = client.head.isHTTP11
+      endsWithConnection = !isChunkedAnswer
+      if isChunkedAnswer { client.outbound.append("Transfer-Encoding: chunked\r\n") }
+    }
+    if !client.head.isKeepAlive || client.isLast || endsWithConnection || !client.isBodyRead {
+      client.outbound.append("Connection: close\r\n")
+    } else if !client.head.isHTTP11 {
+      client.outbound.append("Connection: keep-alive\r\n")
+    }
+    client.outbound.append("\r\n")
+    record.status = head.status
+    record.isStream = format == .eventStream
+    meter.expect(endpoint!.dialect, format)
+    hasAnswered = true
+  }
+
+  /// What of the provider's head goes on: not the hop's own fields, not framing, nothing that names the account.
+  private static func passesDownstream(_ kind: FieldKind) -> Bool {
+    switch kind {
+    case .other, .contentType, .contentEncoding, .requestID, .anthropicVersion: true
+    default: false
+    }
+  }
+
+  /// Passes the content on, piece by piece as it arrives: one read, one write.
+  private mutating func relayBody(_ decoder: inout BodyDecoder, _ client: inout ServerConnection, _ connection: ClientConnection)
+    async throws(Ending)
+  {
+    while true {
+      let isDone = try takePieces(&decoder, &client, &connection.inbound)
+      if !client.outbound.isEmpty {
+        do throws(IOFailure) { try await client.flush() } catch {
+          throw error == .cancelled ? .cut(Answers.stopping) : .clientGone
+        }
+      }
+      if isDone { return }
+      try recheck()
+      client.scope.setDeadline(milliseconds: shard.limits.client.timeouts.between)
+      _ = connection.inbound.reserve(4096)
+      if try await read(client, connection) == 0 {
+        guard decoder.mayEndHere else { throw .upstream(Answers.upstreamBroken, .upstreamFailed) }
+        if isChunkedAnswer { client.outbound.append("0\r\n\r\n") }
+        do throws(IOFailure) { try await client.flush() } catch { throw .clientGone }
+        return
+      }
+    }
+  }
+
+  /// Moves the content at hand to `outbound` in the client's framing; true when it was the last of the body.
+  private mutating func takePieces(_ decoder: inout BodyDecoder, _ client: inout ServerConnection, _ inbound: inout ByteBuffer)
+    throws(Ending) -> Bool
+  {
+    while true {
+      let step: BodyDecoder.Step
+      do throws(HTTPError) { step = try decoder.step(inbound) } catch {
+        throw .upstream(Answers.upstreamBroken, .upstreamFailed)
+      }
+      switch step {
+      case .content(let range):
+        pass(inbound.readable.extracting(range), &client.outbound)
+        inbound.consume(range.upperBound)
+      case .more(let used):
+        inbound.consume(used)
+        return false
+      case .end(let used):
+        inbound.consume(used)
+        if isChunkedAnswer { client.outbound.append("0\r\n\r\n") }
+        return true
+      }
+    }
+  }
+
+  /// One piece of content: metered, framed, counted.
+  private mutating func pass(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
+    meter.feed(content)
+    if isChunkedAnswer {
+      outbound.append(hexadecimal: content.count)
+      outbound.append("\r\n")
+    }
+    outbound.append(content)
+    if isChunkedAnswer { outbound.append("\r\n") }
+    record.bytesOut += content.count
+  }
+}

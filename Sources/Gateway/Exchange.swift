@@ -1,0 +1,171 @@
+import Audit
+import Domain
+import PolicyEngine
+import Primitives
+import Providers
+import Transport
+import Wire
+
+/// Why an exchange does not go on.
+enum Ending: Error {
+  /// Answered by us.
+  case refused(ErrorBody, Outcome)
+  /// The client is gone: nobody to answer.
+  case clientGone
+  /// A fault of the upstream, or of the way there.
+  case upstream(ErrorBody, Outcome)
+  /// The right to go on was lost.
+  case cut(ErrorBody)
+}
+
+/// One request on its way through: authenticate, decide, send on, stream back, record.
+///
+/// The steps of a request are in `Exchange+Request.swift`, those of its answer in `Exchange+Response.swift`.
+struct Exchange: ~Copyable {
+  let shard: GatewayShard
+  let id: RequestID
+  let started: UInt64
+  var record: ActivityRecord
+  /// The shape of our own errors.
+  var family = Provider.Family.openai
+  var code: StaticString = ""
+  var upstream: Upstream?
+  var credential: Credential?
+  var keyID: RecordID?
+  var generation: UInt64
+  var reader = RequestReader()
+  var meter = UsageMeter()
+  var endpoint: Endpoint?
+  /// Whether the head of an answer has gone to the client: from then on, errors can only be events or a cut.
+  var hasAnswered = false
+  var isChunkedAnswer = false
+  /// Whether only the end of the connection tells an old client that the answer is over.
+  var endsWithConnection = false
+
+  init(_ shard: GatewayShard, _ head: borrowing RequestHead) {
+    self.shard = shard
+    id = shard.nextRequestID()
+    started = monotonicNanoseconds()
+    record = ActivityRecord(start: shard.clock.now)
+    generation = shard.snapshot.generation
+  }
+
+  /// Carries the exchange out. Returns whether the connection can serve another request.
+  mutating func run(_ client: inout ServerConnection) async throws(IOFailure) -> Bool {
+    if let answer = health(client) {
+      client.outbound.append(answer)
+      client.startBody()
+      try await client.flush()
+      return client.head.isKeepAlive && client.isBodyRead
+    }
+    var reusable = false
+    do throws(Ending) {
+      reusable = try await carry(&client)
+      record.outcome = .completed
+    } catch {
+      reusable = try await end(error, &client)
+    }
+    finishRecord(client)
+    return reusable
+  }
+
+  /// `GET /healthz`: alive, and whether the vault is open. Not recorded.
+  private func health(_ client: borrowing ServerConnection) -> StaticString? {
+    guard client.head.method == .get, client.inbound.readable.extracting(client.head.target.range).equals("/healthz") else {
+      return nil
+    }
+    return shard.snapshot.isSealed
+      ? "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nsealed\n"
+      : "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n"
+  }
+
+  private mutating func carry(_ client: inout ServerConnection) async throws(Ending) -> Bool {
+    let position = try authorize(client)
+    let upstream = upstream!
+    let pool: ClientPool
+    do { pool = try shard.pool(upstream, credential: position) } catch {
+      shard.log.warn("provider '\(upstream.provider.name)': \(error)")
+      throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
+    }
+    try writeHead(&client)
+    let connection = try await connect(pool, client)
+    var isReturned = false
+    defer { if !isReturned { pool.discard(connection) } }
+    try await sendRequest(&client, connection)
+    let isClean = try await receive(&client, connection)
+    if isClean {
+      pool.release(connection)
+      isReturned = true
+    }
+    // A client that was still sending when the answer ended cannot be understood any further.
+    return client.head.isKeepAlive && client.isBodyRead && !endsWithConnection
+  }
+
+  /// Tells the client how it ended, as far as there is somebody to tell. Returns whether the connection can go on.
+  private mutating func end(_ ending: Ending, _ client: inout ServerConnection) async throws(IOFailure) -> Bool {
+    let body: ErrorBody
+    switch ending {
+    case .clientGone:
+      // A client that hangs up after the last event has got everything.
+      record.outcome = meter.isComplete ? .completed : .clientGone
+      return false
+    case .refused(let answer, let outcome), .upstream(let answer, let outcome): (body, record.outcome) = (answer, outcome)
+    case .cut(let answer): (body, record.outcome) = (answer, .cut)
+    }
+    code = body.code
+    if hasAnswered {
+      return try await breakOff(body, &client)
+    }
+    record.status = body.status
+    client.outbound.clear()
+    client.relay.wipe()
+    client.startBodyIfNeeded()
+    let isRead = client.dropArrivedBody()
+    let closing = !isRead || !client.head.isKeepAlive || client.isLast
+    body.write(to: &client.outbound, family: family, requestID: id.span, closing: closing)
+    record.bytesOut = client.outbound.count
+    try await client.flush()
+    return !closing
+  }
+
+  /// Ends an answer that has begun: a stream with an error event that the SDK raises, anything else by cutting it short.
+  private mutating func breakOff(_ body: ErrorBody, _ client: inout ServerConnection) async throws(IOFailure) -> Bool {
+    guard record.isStream, let endpoint, isChunkedAnswer else { return false }
+    client.relay.clear()
+    body.writeEvent(to: &client.relay, dialect: endpoint.dialect, requestID: id.span)
+    client.outbound.append(hexadecimal: client.relay.count)
+    client.outbound.append("\r\n")
+    client.outbound.append(client.relay)
+    client.outbound.append("\r\n0\r\n\r\n")
+    client.relay.clear()
+    try await client.flush()
+    return false
+  }
+
+  private mutating func finishRecord(_ client: borrowing ServerConnection) {
+    record.bytesIn = client.contentBytes
+    record.usage = meter.usage
+    record.key = keyID
+    record.endpoint = endpoint?.kind
+    record.durationMicroseconds = Int((monotonicNanoseconds() - started) / 1000)
+    let asked = reader.model
+    let answered = meter.model
+    let model = asked.span.count > 0 ? asked.span : answered.span
+    if let upstream {
+      let name = upstream.name
+      shard.activity.append(record, provider: name.span, model: model, code: code)
+    } else {
+      shard.activity.append(record, provider: Span(), model: model, code: code)
+    }
+  }
+
+  /// Decides again after a change: throws `.cut` when the exchange may not go on.
+  mutating func recheck() throws(Ending) {
+    guard generation != shard.snapshot.generation, let upstream, let credential, let keyID else { return }
+    generation = shard.snapshot.generation
+    let name = upstream.name
+    do throws(Refusal) {
+      try shard.snapshot.stillAllows(key: keyID, upstream: name.span, credential: credential, now: shard.clock.now)
+    } catch { throw .cut(error.answer) }
+  }
+}

@@ -1,0 +1,155 @@
+import Audit
+import Domain
+public import PolicyEngine
+public import Primitives
+import Providers
+public import Storage
+public import Transport
+public import Wire
+
+/// Where a loop's activity goes. Called on the loop's thread; must not block it.
+public protocol ActivitySink: Sendable {
+  func keep(_ segment: ActivitySegment, lost: Int)
+}
+
+/// The log line of the data plane that an operator must see. Constant messages, no request data.
+public protocol OperatorLog: Sendable {
+  func warn(_ message: String)
+}
+
+/// The data plane of one loop: its snapshot, its upstream connections, its activity. Nothing of it is shared or locked.
+public final class GatewayShard: RequestHandler, @unchecked Sendable {
+  // Loop-confined, but for the constants.
+  var snapshot: Snapshot
+  var activity = ActivityBatch()
+  private var pools: [UpstreamPools] = []
+  private var requests: UInt64 = 0
+  let loop: EventLoop
+  let limits: GatewayLimits
+  let clock: any WallClock
+  let log: any OperatorLog
+  private let sink: any ActivitySink
+  private let connector: Connector
+  private let tls: ClientTLS
+  private let salt: UInt64
+
+  private struct UpstreamPools {
+    let upstream: Upstream
+    var pools: [ClientPool?]
+  }
+
+  public init(
+    loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
+    sink: any ActivitySink, log: any OperatorLog, randomness: any Randomness = SystemRandomness()
+  ) {
+    self.loop = loop
+    self.snapshot = snapshot
+    self.limits = limits
+    self.clock = clock
+    self.connector = connector
+    self.tls = tls
+    self.sink = sink
+    self.log = log
+    salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
+    adoptPools(of: snapshot)
+  }
+
+  /// Takes `snapshot` into force on this loop, and has exchanges in flight decided again. On the loop's thread.
+  public func adopt(_ snapshot: Snapshot) {
+    self.snapshot = snapshot
+    adoptPools(of: snapshot)
+    loop.recheckAll()
+  }
+
+  private func adoptPools(of snapshot: Snapshot) {
+    var old = pools
+    pools = snapshot.upstreams.map { upstream in
+      let previous = old.firstIndex { $0.upstream.provider == upstream.provider }
+      let kept = upstream.credentials.map { credential -> ClientPool? in
+        guard let previous,
+          let i = old[previous].upstream.credentials.firstIndex(where: {
+            $0.keyID == credential.keyID && $0.version == credential.version
+          })
+        else { return nil }
+        let pool = old[previous].pools[i]
+        old[previous].pools[i] = nil
+        return pool
+      }
+      return UpstreamPools(upstream: upstream, pools: kept)
+    }
+    for leftover in old { for pool in leftover.pools { pool?.closeIdle() } }
+  }
+
+  /// The connections to `upstream` that present its credential number `credential`.
+  func pool(_ upstream: Upstream, credential: Int) throws(Fault) -> ClientPool {
+    if let pool = pools[upstream.index].pools[credential] { return pool }
+    let base = upstream.provider.baseURL
+    let context = base.secure ? try tls.context(authorityFile: upstream.provider.authorityFile) : nil
+    let pool = ClientPool(
+      origin: Origin(host: base.host, port: base.port, tls: context), connector: connector, loop: loop, limits: limits.client)
+    pools[upstream.index].pools[credential] = pool
+    return pool
+  }
+
+  /// A request ID, unique among all processes: `req_` and 32 hexadecimal digits.
+  func nextRequestID() -> RequestID {
+    requests &+= 1
+    return RequestID(salt, requests)
+  }
+
+  // MARK: RequestHandler
+
+  public func handle(_ connection: inout ServerConnection) async throws(IOFailure) -> Bool {
+    var exchange = Exchange(self, connection.head)
+    return try await exchange.run(&connection)
+  }
+
+  public func answer(to error: HTTPError, into buffer: inout ByteBuffer) {
+    let id = nextRequestID()
+    Answers.malformed(error).write(to: &buffer, family: .openai, requestID: id.span, closing: true)
+    var record = ActivityRecord(start: clock.now)
+    record.status = error.status
+    activity.append(record, provider: Span(), model: Span(), code: "malformed_request")
+  }
+
+  // MARK: housekeeping
+
+  /// Hands activity over and closes stale connections, until the loop is drained.
+  public func keepHouse() async {
+    let scope = Scope(on: loop)
+    var turns = 0
+    while true {
+      do throws(IOFailure) { try await scope.sleep(milliseconds: limits.flushMilliseconds) } catch { return }
+      flush()
+      turns += 1
+      if turns % 25 == 0 { for entry in pools { for pool in entry.pools { pool?.sweep() } } }
+    }
+  }
+
+  public func flush() {
+    let lost = activity.lost
+    if let segment = activity.take() { sink.keep(segment, lost: lost) }
+  }
+}
+
+/// `req_` and 32 hexadecimal digits, without an allocation.
+struct RequestID {
+  private var bytes = InlineArray<36, UInt8>(repeating: 0)
+
+  init(_ high: UInt64, _ low: UInt64) {
+    for (i, b) in [UInt8](arrayLiteral: 114, 101, 113, 95).enumerated() { bytes[i] = b }
+    for i in 0..<16 {
+      bytes[4 + i] = Self.digit(high >> UInt64(60 - 4 * i))
+      bytes[20 + i] = Self.digit(low >> UInt64(60 - 4 * i))
+    }
+  }
+
+  private static func digit(_ value: UInt64) -> UInt8 {
+    let nibble = UInt8(truncatingIfNeeded: value & 15)
+    return nibble < 10 ? 48 + nibble : 87 + nibble
+  }
+
+  var span: Span<UInt8> {
+    @_lifetime(borrow self) get { bytes.span }
+  }
+}
