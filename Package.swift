@@ -24,6 +24,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
   name: "maskllm",
   products: [
+    .executable(name: "maskllm", targets: ["maskllm"]),
   ],
   targets: [
     // Floor 0: system libraries, each with one door above.
@@ -53,8 +54,18 @@ let package = Package(
     // Floor 6
     floor(
       "Gateway", ["Primitives", "Cryptography", "Domain", "Wire", "Transport", "Storage", "Providers", "PolicyEngine", "Audit"]),
+    floor(
+      "AdminAPI",
+      ["Primitives", "Cryptography", "Domain", "Wire", "Transport", "Providers", "Vault", "PolicyEngine", "Audit", "KeyService"]),
     floor("DemoProvider", ["Primitives", "Wire", "Transport"]),
     // Floor 7
+    .executableTarget(
+      name: "maskllm",
+      dependencies: [
+        "Primitives", "Cryptography", "Domain", "Wire", "Transport", "Storage", "Providers", "Vault", "PolicyEngine",
+        "KeyService", "Gateway", "AdminAPI", "DemoProvider", "Configuration",
+      ],
+      swiftSettings: house),
     // Tests
     .target(
       name: "TestSupport", dependencies: ["Primitives", "Domain", "Storage"], path: "Tests/TestSupport", swiftSettings: house),
@@ -72,6 +83,8 @@ let package = Package(
     tests(
       "KeyServiceTests",
       ["KeyService", "Vault", "PolicyEngine", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
+    tests(
+      "AdminAPITests", ["AdminAPI", "KeyService", "Vault", "Cryptography", "PolicyEngine", "Primitives", "Wire", "TestSupport"]),
   ]
 )
 

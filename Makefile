@@ -1,0 +1,51 @@
+# The only task runner. `make help` tells what there is.
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-test deps-bench build serve test check format lint fuzz bench clean
+
+PYTHON := .build/venv/bin/python
+BINARY := .build/release/maskllm
+FUZZ_SECONDS ?= 20
+
+help: ## show this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the system libraries that are missing (root or sudo)
+	@scripts/deps.sh build
+
+deps-test: deps
+	@scripts/deps.sh test
+	@cmp -s Tests/Integration/requirements.txt .build/venv/requirements.txt || { \
+	  python3 -m venv .build/venv && $(PYTHON) -m pip install -q -r Tests/Integration/requirements.txt && \
+	  cp Tests/Integration/requirements.txt .build/venv/requirements.txt; }
+
+deps-bench: deps
+	@scripts/deps.sh bench
+
+build: deps ## build the release binary: .build/release/maskllm
+	swift build -c release --product maskllm
+
+serve: build ## build, start the gateway on its embedded default, and print a request to try
+	@exec $(BINARY) serve --init --demo
+
+test: deps-test ## run every test: units, the corpora, the SDKs, real processes
+	swift build --build-tests
+	swift test --skip-build
+	$(PYTHON) -m pytest -q Tests/Integration
+
+check: lint test fuzz ## what a change has to pass: format, floors, house rules, tests, some fuzzing
+
+format: ## lay the sources out
+	swift format --in-place --recursive --parallel Package.swift Sources Tests Examples/Resolve/Sources
+
+lint:
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests Examples/Resolve/Sources
+
+fuzz: deps ## fuzz the parsers for FUZZ_SECONDS (default 20); hours on demand
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+bench: build deps-bench ## compare with nginx, and time the library and the start
+	swift build -c release --package-path Examples/Resolve --scratch-path .build/example
+	python3 bench/bench.py
+
+clean: ## remove what was built
+	rm -rf .build Examples/Resolve/.build

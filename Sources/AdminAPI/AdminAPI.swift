@@ -1,0 +1,283 @@
+import Audit
+import Cryptography
+import Domain
+import FoundationEssentials
+public import KeyService
+import Primitives
+import Vault
+import Wire
+
+/// The management side as functions from request to answer. The command line is its client, over a socket or in process.
+public final class AdminAPI: @unchecked Sendable {
+  // Belongs to the thread of its key service.
+  let service: KeyService
+  private let version: String
+  private let activityLost: @Sendable () -> Int
+  private let flushActivity: @Sendable () async -> Void
+
+  /// `flushActivity` has the loops hand over what they have recorded, so that a query sees it.
+  public init(
+    service: KeyService, version: String, activityLost: @escaping @Sendable () -> Int = { 0 },
+    flushActivity: @escaping @Sendable () async -> Void = {}
+  ) {
+    self.service = service
+    self.version = version
+    self.activityLost = activityLost
+    self.flushActivity = flushActivity
+  }
+
+  /// Answers `request`; every fault becomes a problem document.
+  public func answer(_ request: borrowing AdminRequest) async -> AdminResponse {
+    do throws(Fault) { return try await route(request) } catch { return problem(error) }
+  }
+
+  private func route(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    guard r.path.first == "v1" else { throw Self.noSuchPath }
+    let path = Array(r.path.dropFirst())
+    switch (r.method, path.count, path.first) {
+    case (.get, 1, "status"): return try status(r)
+    case (.post, 1, "unseal"): return try await unseal(r)
+    case (.get, 1, "providers"): return try listProviders(r)
+    case (.post, 1, "providers"): return try await addProvider(r)
+    case (.get, 1, "provider-keys"): return try listProviderKeys(r)
+    case (.post, 1, "provider-keys"): return try await addProviderKey(r)
+    case (.delete, 2, "provider-keys"): return try await removeProviderKey(r, path[1])
+    case (.get, 1, "keys"): return try listKeys(r)
+    case (.post, 1, "keys"): return try await createKey(r)
+    case (.get, 2, "keys"): return try showKey(r, path[1])
+    case (.post, 3, "keys"): return try await changeKey(r, path[1], path[2])
+    case (.get, 1, "activity"): return try await activity(r)
+    default: throw Self.noSuchPath
+    }
+  }
+
+  private static let noSuchPath = Fault(
+    .notFound, "there is no such path or method", hint: "is the command newer than the server?")
+
+  // MARK: server
+
+  private func status(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    let providerKeys = try service.listProviderKeys()
+    return try encode(
+      StatusDocument(
+        version: version, sealed: service.isSealed, seal_method: try service.sealMethod().name,
+        keys: service.isSealed ? 0 : try service.listKeys().count, provider_keys: providerKeys.count,
+        tampered_keys: service.tamperedKeys.map(\.description), tampered_providers: service.tamperedProviders,
+        unusable_provider_keys: service.isSealed ? [] : providerKeys.filter { !$0.isUsable }.map(\.key.id.description),
+        activity_lost: activityLost()))
+  }
+
+  private func unseal(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    try service.unseal(secret: r.body.span)
+    await service.publish()
+    return AdminResponse(status: 204, body: [])
+  }
+
+  // MARK: providers
+
+  private func listProviders(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    guard !service.isSealed else { throw Fault(.sealed, "the vault is sealed", hint: "run 'maskllm unseal' first") }
+    let keys = try service.listProviderKeys()
+    return try encode(
+      service.providers().map { provider in ProviderDocument(provider, keys: keys.count { $0.key.provider == provider.name }) })
+  }
+
+  private func addProvider(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    let document: ProviderDocument = try decode(r, fields: ["name", "base_url", "credential", "family", "authority_file"])
+    guard let credential = Provider.CredentialStyle(rawValue: document.credential) else {
+      throw Fault(
+        .invalidInput, "that credential style is not known", hint: "use one of: \(names(Provider.CredentialStyle.self))")
+    }
+    guard let family = Provider.Family(rawValue: document.family) else {
+      throw Fault(.invalidInput, "that family is not known", hint: "use one of: \(names(Provider.Family.self))")
+    }
+    let provider = Provider(
+      name: document.name, baseURL: try BaseURL(document.base_url), credential: credential, family: family,
+      authorityFile: document.authority_file)
+    try await service.setProvider(provider)
+    return try encode(ProviderDocument(provider, keys: nil), status: 201)
+  }
+
+  private func names<E: CaseIterable & RawRepresentable<String>>(_: E.Type) -> String {
+    E.allCases.map(\.rawValue).joined(separator: ", ")
+  }
+
+  private func listProviderKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    return try encode(try service.listProviderKeys().map { document($0.key, isUsable: $0.isUsable) })
+  }
+
+  private func addProviderKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    try allow(r, query: ["provider", "name"], hasBody: true)
+    guard let provider = r.query["provider"], let name = r.query["name"] else {
+      throw Fault(.invalidInput, "a provider key needs a provider and a name")
+    }
+    let key = try await service.addProviderKey(provider: provider, name: name, secret: r.body)
+    return try encode(document(key, isUsable: true), status: 201)
+  }
+
+  private func removeProviderKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    try await service.removeProviderKey(try recordID(id))
+    return AdminResponse(status: 204, body: [])
+  }
+
+  private func document(_ key: ProviderKey, isUsable: Bool) -> ProviderKeyDocument {
+    ProviderKeyDocument(
+      id: key.id.description, provider: key.provider, name: key.name, version: Int(key.version), usable: isUsable,
+      created_at: key.createdAt.rfc3339)
+  }
+
+  // MARK: masked keys
+
+  private func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    let tampered = service.tamperedKeys.map {
+      KeyDocument(id: $0.description, name: "", state: "tampered", providers: [], created_at: "", expires_at: nil, revision: 0)
+    }
+    return try encode(try service.listKeys().map { KeyDocument($0, isExpired: service.isExpired($0)) } + tampered)
+  }
+
+  private func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    let document: NewKeyDocument = try decode(r, fields: ["name", "providers", "expires_at", "prefix", "count"])
+    let expiresAt = try time(document.expires_at)
+    let policy = Policy(providers: document.providers)
+    let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
+    // Put together from bytes: the texts never become Strings here.
+    var body = ByteBuffer(capacity: 4096)
+    if let count = document.count {
+      body.append("[")
+      try await service.createKeys(count, name: document.name, policy: policy, expiresAt: expiresAt, prefix: prefix) { created in
+        if body.count > 1 { body.append(",") }
+        Self.append(created, to: &body)
+      }
+      body.append("]")
+    } else {
+      let created = try await service.createKey(name: document.name, policy: policy, expiresAt: expiresAt, prefix: prefix)
+      Self.append(created, to: &body)
+    }
+    let bytes = body.copy()
+    body.wipe()
+    return AdminResponse(status: 201, body: bytes)
+  }
+
+  private static func append(_ created: borrowing CreatedKey, to body: inout ByteBuffer) {
+    body.append("{\"key\":")
+    if let key = try? JSONEncoder.stable.encode(KeyDocument(created.key, isExpired: false)) { body.append([UInt8](key)) }
+    body.append(",\"masked_key\":\"")
+    created.secret.text.append(to: &body)
+    body.append("\"}")
+  }
+
+  private func showKey(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    let key = try service.key(try recordID(id))
+    return try encode(KeyDocument(key, isExpired: service.isExpired(key)))
+  }
+
+  private func changeKey(_ r: borrowing AdminRequest, _ id: String, _ change: String) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    guard let change = MaskedKey.Change(rawValue: change) else { throw Self.noSuchPath }
+    let key = try await service.changeKey(try recordID(id), change)
+    return try encode(KeyDocument(key, isExpired: service.isExpired(key)))
+  }
+
+  // MARK: activity
+
+  private func activity(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    try allow(r, query: ["key", "provider", "from", "to", "limit"])
+    var query = ActivityQuery()
+    if let key = r.query["key"] { query.key = try recordID(key) }
+    query.provider = r.query["provider"]
+    query.from = try time(r.query["from"]) ?? query.from
+    query.to = try time(r.query["to"]) ?? query.to
+    if let limit = r.query["limit"] {
+      guard let n = Int(limit), (1...1000).contains(n) else {
+        throw Fault(.invalidInput, "the limit is no number from 1 to 1000")
+      }
+      query.limit = n
+    }
+    await flushActivity()
+    return try encode(try service.activity(query).map(ActivityDocument.init))
+  }
+
+  private func time(_ text: String?) throws(Fault) -> Timestamp? {
+    guard let text else { return nil }
+    guard let time = Timestamp(rfc3339: text) else {
+      throw Fault(.invalidInput, "that is no time", hint: "write it as 2027-01-31T12:00:00Z")
+    }
+    return time
+  }
+
+  // MARK: shared
+
+  private func recordID(_ text: String) throws(Fault) -> RecordID {
+    guard let id = RecordID(text) else { throw Fault(.invalidInput, "that is no ID", hint: "an ID has 12 letters and digits") }
+    return id
+  }
+
+  /// Refuses what the path does not know.
+  private func allow(_ r: borrowing AdminRequest, query names: [String], hasBody: Bool = false) throws(Fault) {
+    for name in r.query.keys where !names.contains(name) {
+      throw Fault(.invalidInput, "the parameter '\(name)' is not known here")
+    }
+    if !hasBody, r.method == .get || r.method == .delete, r.body.count > 0 {
+      throw Fault(.invalidInput, "a body is not wanted here")
+    }
+  }
+
+  /// Reads a JSON object strictly: no unknown member, none twice, nothing Foundation is lenient about.
+  private func decode<Document: Decodable>(_ r: borrowing AdminRequest, fields: [String]) throws(Fault) -> Document {
+    try allow(r, query: [])
+    let paths = JSONPaths(fields.map { ($0, .inner) })
+    var probe = JSONProbe()
+    probe.feed(r.body.span, paths)
+    probe.finish(paths)
+    guard probe.status == .complete else { throw Fault(.invalidInput, "the body is not valid JSON") }
+    guard !probe.hasDuplicate else { throw Fault(.invalidInput, "a member occurs twice in the body") }
+    let data = Data([UInt8](copying: r.body.span))
+    do {
+      for name in try JSONDecoder().decode(MemberNames.self, from: data).names where !fields.contains(name) {
+        throw Fault(.invalidInput, "the member '\(name)' is not known here")
+      }
+      return try JSONDecoder().decode(Document.self, from: data)
+    } catch let fault as Fault { throw fault } catch {
+      throw Fault(.invalidInput, "the body does not have the members that are needed: \(fields.joined(separator: ", "))")
+    }
+  }
+
+  private func encode(_ document: some Encodable, status: Int = 200) throws(Fault) -> AdminResponse {
+    guard let data = try? JSONEncoder.stable.encode(document) else { throw Fault(.system, "the answer cannot be written") }
+    return AdminResponse(status: status, body: [UInt8](data))
+  }
+
+  func problem(_ fault: Fault) -> AdminResponse {
+    let status =
+      switch fault.code {
+      case .invalidInput: 400
+      case .unsealFailed, .forbidden: 403
+      case .notFound: 404
+      case .conflict, .tampered: 409
+      case .sealed: 503
+      default: 500
+      }
+    let document = ProblemDocument(
+      status: status, code: fault.code.rawValue, title: fault.message, hint: fault.hint.isEmpty ? nil : fault.hint)
+    return AdminResponse(status: status, body: (try? [UInt8](JSONEncoder.stable.encode(document))) ?? [])
+  }
+}
+
+/// The names of an object's members, whatever they are.
+private struct MemberNames: Decodable {
+  let names: [String]
+  private struct Name: CodingKey {
+    let stringValue: String
+    init?(stringValue: String) { self.stringValue = stringValue }
+    var intValue: Int? { nil }
+    init?(intValue: Int) { return nil }
+  }
+  init(from decoder: any Decoder) throws { names = try decoder.container(keyedBy: Name.self).allKeys.map(\.stringValue) }
+}

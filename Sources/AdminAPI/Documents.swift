@@ -1,0 +1,153 @@
+import Audit
+import Domain
+public import FoundationEssentials
+import KeyService
+import PolicyEngine
+import Primitives
+import Providers
+import Vault
+
+// What goes over the wire: plain documents, none of which has room for a secret, but `CreatedKeyDocument`.
+
+/// The state of a server.
+public struct StatusDocument: Codable, Sendable {
+  public var version: String
+  public var sealed: Bool
+  public var seal_method: String
+  public var keys: Int
+  public var provider_keys: Int
+  /// What was changed outside maskllm and is therefore not used.
+  public var tampered_keys: [String]
+  public var tampered_providers: [String]
+  public var unusable_provider_keys: [String]
+  /// Requests whose record was lost because the store did not keep up.
+  public var activity_lost: Int
+}
+
+/// A provider.
+public struct ProviderDocument: Codable, Sendable {
+  public var name: String
+  public var base_url: String
+  public var credential: String
+  public var family: String
+  public var authority_file: String?
+  public var keys: Int?
+}
+
+/// A provider key, without its secret.
+public struct ProviderKeyDocument: Codable, Sendable {
+  public var id: String
+  public var provider: String
+  public var name: String
+  public var version: Int
+  public var usable: Bool
+  public var created_at: String
+}
+
+/// A masked key, without its secret.
+public struct KeyDocument: Codable, Sendable {
+  public var id: String
+  public var name: String
+  /// `active`, `disabled`, `revoked`, `expired`, or `tampered`.
+  public var state: String
+  public var providers: [String]
+  public var created_at: String
+  public var expires_at: String?
+  public var revision: Int64
+}
+
+/// What is asked for a new key.
+public struct NewKeyDocument: Codable, Sendable {
+  public var name: String
+  public var providers: [String]
+  public var expires_at: String?
+  public var prefix: String?
+  /// Makes so many, named `name-1`, `name-2`, …; the answer is then a list.
+  public var count: Int?
+  public init(name: String, providers: [String], expires_at: String?, prefix: String?, count: Int?) {
+    self.name = name
+    self.providers = providers
+    self.expires_at = expires_at
+    self.prefix = prefix
+    self.count = count
+  }
+}
+
+/// A new key, with the text that is shown this once.
+public struct CreatedKeyDocument: Codable, Sendable {
+  public var key: KeyDocument
+  public var masked_key: String
+}
+
+/// One request that went through, or did not.
+public struct ActivityDocument: Codable, Sendable {
+  public var at: String
+  public var key: String?
+  public var provider: String
+  public var endpoint: String?
+  public var model: String
+  public var outcome: String
+  /// The refusal's code; empty when it was not refused.
+  public var code: String
+  public var status: Int
+  public var upstream_status: Int?
+  public var stream: Bool
+  public var bytes_in: Int
+  public var bytes_out: Int
+  public var duration_us: Int
+  public var first_byte_us: Int?
+  public var input_tokens: Int64?
+  public var output_tokens: Int64?
+  public var cache_read_tokens: Int64?
+  public var cache_write_tokens: Int64?
+  public var reasoning_tokens: Int64?
+}
+
+/// An error (RFC 9457).
+public struct ProblemDocument: Codable, Sendable {
+  public var status: Int
+  public var code: String
+  public var title: String
+  public var hint: String?
+}
+
+extension KeyDocument {
+  init(_ key: MaskedKey, isExpired: Bool) {
+    self.init(
+      id: key.id.description, name: key.name, state: key.state == .active && isExpired ? "expired" : key.state.rawValue,
+      providers: key.policy.providers, created_at: key.createdAt.rfc3339, expires_at: key.expiresAt?.rfc3339,
+      revision: key.revision)
+  }
+}
+
+extension ProviderDocument {
+  init(_ provider: Provider, keys: Int?) {
+    self.init(
+      name: provider.name, base_url: provider.baseURL.origin + provider.baseURL.prefix, credential: provider.credential.rawValue,
+      family: provider.family.rawValue, authority_file: provider.authorityFile, keys: keys)
+  }
+}
+
+extension ActivityDocument {
+  init(_ entry: ActivityEntry) {
+    let r = entry.record
+    self.init(
+      at: r.start.rfc3339, key: r.key?.description, provider: entry.provider, endpoint: r.endpoint.map { "\($0.name)" },
+      model: entry.model,
+      outcome: r.outcome.name, code: entry.code, status: Int(r.status),
+      upstream_status: r.upstreamStatus == 0 ? nil : Int(r.upstreamStatus),
+      stream: r.isStream, bytes_in: r.bytesIn, bytes_out: r.bytesOut, duration_us: r.durationMicroseconds,
+      first_byte_us: r.upstreamStatus == 0 ? nil : r.firstByteMicroseconds, input_tokens: r.usage.input,
+      output_tokens: r.usage.output,
+      cache_read_tokens: r.usage.cacheRead, cache_write_tokens: r.usage.cacheWrite, reasoning_tokens: r.usage.reasoning)
+  }
+}
+
+extension JSONEncoder {
+  /// Stable output: members sorted, slashes as they are.
+  public static var stable: JSONEncoder {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return encoder
+  }
+}

@@ -1,0 +1,92 @@
+import AdminAPI
+import Domain
+import KeyService
+import Primitives
+import Wire
+
+enum KeyCommands {
+  static let all = [
+    create, list, show, change(.disable, "stop a key for now"), change(.enable, "let a disabled key work again"),
+    change(.revoke, "stop a key for good"),
+  ]
+
+  private static let create = Command(
+    path: ["key", "create"], summary: "make a masked key and show it, once",
+    options: Unsealing.options + [
+      Option(name: "name", value: "NAME", help: "what or whom it is for"),
+      Option(name: "provider", value: "NAME", help: "a provider that it may call, or '*' for all", isRepeatable: true),
+      Option(name: "expires", value: "TIME", help: "2027-01-31 or 2027-01-31T12:00:00Z, in UTC (default: never)"),
+      Option(name: "count", value: "N", help: "make so many, named NAME-1, NAME-2, ... (at most 1000)"),
+      Option(name: "prefix", value: "TEXT", help: "what it starts with (default: mk)"),
+      Command.json,
+    ]
+  ) { arguments throws(Fault) in
+    try arguments.noOperands()
+    guard let name = arguments.value("name") else {
+      throw Fault(.invalidInput, "'--name' is missing", hint: "say what or whom the key is for")
+    }
+    let count = try arguments.number("count", 1...KeyService.createMax)
+    let document = NewKeyDocument(
+      name: name, providers: arguments.all("provider"), expires_at: arguments.value("expires"), prefix: arguments.value("prefix"),
+      count: count)
+    let body = try AdminLink.open(arguments).call(.post, "/v1/keys", json: document)
+    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
+    let created: [CreatedKeyDocument] = count == nil ? [try decode(body)] : try decode(body)
+    let providers = created[0].key.providers.joined(separator: ", ")
+    Terminal.note(
+      created.count == 1
+        ? "key \(created[0].key.id) for \(providers); this is the only time its text is shown:"
+        : "\(created.count) keys for \(providers); this is the only time their texts are shown:")
+    for key in created { Terminal.result(key.masked_key) }
+  }
+
+  private static let list = Command(
+    path: ["key", "list"], summary: "list the masked keys, without their secrets", options: Unsealing.options + [Command.json]
+  ) {
+    arguments throws(Fault) in
+    try arguments.noOperands()
+    let body = try AdminLink.open(arguments).call(.get, "/v1/keys")
+    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
+    let keys: [KeyDocument] = try decode(body)
+    Terminal.result(
+      Terminal.table(
+        ["ID", "NAME", "STATE", "PROVIDERS", "CREATED", "EXPIRES"],
+        keys.map {
+          [
+            $0.id, Terminal.plain($0.name), $0.state, $0.providers.joined(separator: ","), $0.created_at,
+            $0.expires_at ?? "never",
+          ]
+        }))
+  }
+
+  private static let show = Command(
+    path: ["key", "show"], operand: "ID", summary: "show one masked key, without its secret",
+    options: Unsealing.options + [Command.json]
+  ) {
+    arguments throws(Fault) in
+    let id = try arguments.operand("ID")
+    try print(try AdminLink.open(arguments).call(.get, "/v1/keys/\(percentEncoded(id))"), arguments)
+  }
+
+  private static func change(_ change: MaskedKey.Change, _ summary: String) -> Command {
+    Command(path: ["key", change.rawValue], operand: "ID", summary: summary, options: Unsealing.options + [Command.json]) {
+      arguments throws(Fault) in
+      let id = try arguments.operand("ID")
+      try print(try AdminLink.open(arguments).call(.post, "/v1/keys/\(percentEncoded(id))/\(change.rawValue)"), arguments)
+    }
+  }
+
+  private static func print(_ body: [UInt8], _ arguments: Arguments) throws(Fault) {
+    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
+    let key: KeyDocument = try decode(body)
+    Terminal.result(
+      """
+      id         \(key.id)
+      name       \(Terminal.plain(key.name))
+      state      \(key.state)
+      providers  \(key.providers.joined(separator: ", "))
+      created    \(key.created_at)
+      expires    \(key.expires_at ?? "never")
+      """)
+  }
+}

@@ -1,0 +1,99 @@
+import AdminAPI
+import Primitives
+import Wire
+
+enum ProviderCommands {
+  static let all = [list, add]
+
+  private static let list = Command(
+    path: ["provider", "list"], summary: "list the providers", options: Unsealing.options + [Command.json]
+  ) {
+    arguments throws(Fault) in
+    try arguments.noOperands()
+    let body = try AdminLink.open(arguments).call(.get, "/v1/providers")
+    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
+    let providers: [ProviderDocument] = try decode(body)
+    Terminal.result(
+      Terminal.table(
+        ["NAME", "BASE URL", "FAMILY", "CREDENTIAL", "KEYS"],
+        providers.map { [$0.name, $0.base_url, $0.family, $0.credential, "\($0.keys ?? 0)"] }))
+  }
+
+  private static let add = Command(
+    path: ["provider", "add"], operand: "NAME", summary: "add a provider, or change one",
+    options: Unsealing.options + [
+      Option(name: "base-url", value: "URL", help: "where it lives; https, or http on loopback"),
+      Option(name: "family", value: "openai|anthropic", help: "whose endpoints it speaks (default: openai)"),
+      Option(name: "credential", value: "bearer|x-api-key", help: "how its key is presented (default: the family's)"),
+      Option(name: "ca-file", value: "PATH", help: "trust only the authorities in this PEM file (default: the system's)"),
+      Command.json,
+    ]
+  ) { arguments throws(Fault) in
+    let name = try arguments.operand("NAME")
+    guard let url = arguments.value("base-url") else {
+      throw Fault(.invalidInput, "'--base-url' is missing", hint: "for example https://llm.example.com/v1")
+    }
+    let family = arguments.value("family") ?? "openai"
+    let document = NewProvider(
+      name: name, base_url: url, credential: arguments.value("credential") ?? (family == "anthropic" ? "x-api-key" : "bearer"),
+      family: family,
+      authority_file: arguments.value("ca-file"))
+    let body = try AdminLink.open(arguments).call(.post, "/v1/providers", json: document)
+    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
+    Terminal.result("provider '\(name)' is set")
+    Terminal.note("next: maskllm provider-key add \(name)")
+  }
+
+  private struct NewProvider: Encodable {
+    let name, base_url, credential, family: String
+    let authority_file: String?
+  }
+}
+
+enum ProviderKeyCommands {
+  static let all = [add, list, remove]
+
+  private static let add = Command(
+    path: ["provider-key", "add"], operand: "PROVIDER", summary: "seal a provider's real key, read from standard input",
+    options: Unsealing.options + [
+      Option(name: "name", value: "NAME", help: "what to call it (default: default)"),
+      Option(name: "secret-fd", value: "N", help: "read the key from file descriptor N"),
+      Command.json,
+    ]
+  ) { arguments throws(Fault) in
+    let provider = try arguments.operand("PROVIDER")
+    let link = try AdminLink.open(arguments)
+    let secret = try Terminal.secret("\(provider) API key", fd: try arguments.number("secret-fd", 0...1023))
+    let target =
+      "/v1/provider-keys?provider=\(percentEncoded(provider))&name=\(percentEncoded(arguments.value("name") ?? "default"))"
+    let body = try link.call(.post, target, body: secret)
+    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
+    let key: ProviderKeyDocument = try decode(body)
+    Terminal.result("sealed provider key \(key.id) for '\(key.provider)'")
+    Terminal.note("next: maskllm key create --name my-app --provider \(key.provider)")
+  }
+
+  private static let list = Command(
+    path: ["provider-key", "list"], summary: "list the provider keys, without their secrets",
+    options: Unsealing.options + [Command.json]
+  ) {
+    arguments throws(Fault) in
+    try arguments.noOperands()
+    let body = try AdminLink.open(arguments).call(.get, "/v1/provider-keys")
+    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
+    let keys: [ProviderKeyDocument] = try decode(body)
+    Terminal.result(
+      Terminal.table(
+        ["ID", "PROVIDER", "NAME", "VERSION", "USABLE", "CREATED"],
+        keys.map { [$0.id, $0.provider, Terminal.plain($0.name), "\($0.version)", $0.usable ? "yes" : "no", $0.created_at] }))
+  }
+
+  private static let remove = Command(
+    path: ["provider-key", "remove"], operand: "ID", summary: "erase a provider key", options: Unsealing.options + [Command.json]
+  ) {
+    arguments throws(Fault) in
+    let id = try arguments.operand("ID")
+    _ = try AdminLink.open(arguments).call(.delete, "/v1/provider-keys/\(percentEncoded(id))")
+    Terminal.result(arguments.has("json") ? "{\"erased\":\"\(id)\"}" : "erased provider key \(id)")
+  }
+}

@@ -1,0 +1,73 @@
+import Wire
+import Transport
+import Configuration
+import Gateway
+import Glibc
+import Primitives
+
+/// What `serve` runs with: the configuration file, overridden by options.
+struct ServerSettings {
+  var host = "127.0.0.1"
+  var port: UInt16 = 8780
+  var loops = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+  var certificateFile: String?
+  var keyFile: String?
+  var gateway = GatewayLimits()
+
+  init(_ arguments: Arguments, dataDirectory: String) throws(Fault) {
+    let path = arguments.value("config") ?? "\(dataDirectory)/maskllm.yaml"
+    if let bytes = try Files.read(path) {
+      var settings = try Settings(bytes, name: path)
+      try apply(&settings)
+      try settings.finish()
+    } else if arguments.has("config") {
+      throw Fault(.notFound, "there is no configuration file \(path)")
+    }
+    if let listen = arguments.value("listen") { try setListen(listen) }
+    if let n = try arguments.number("loops", 1...256) { loops = n }
+    certificateFile = arguments.value("tls-certificate") ?? certificateFile
+    keyFile = arguments.value("tls-key") ?? keyFile
+    guard (certificateFile == nil) == (keyFile == nil) else {
+      throw Fault(.invalidInput, "TLS needs both a certificate and a key", hint: "give --tls-certificate and --tls-key")
+    }
+  }
+
+  private mutating func setListen(_ text: String) throws(Fault) {
+    let bad = Fault(.invalidInput, "'\(text)' is no address to listen on", hint: "write it as 127.0.0.1:8780 or [::1]:8780")
+    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), colon > text.startIndex
+    else { throw bad }
+    var host = String(text[..<colon])
+    if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+    (self.host, self.port) = (host, port)
+  }
+
+  private mutating func apply(_ s: inout Settings) throws(Fault) {
+    if let listen = s.text("listen") { try setListen(listen) }
+    if let n = try s.number("loops", 1...256) { loops = n }
+    certificateFile = s.text("tls.certificate_file")
+    keyFile = s.text("tls.key_file")
+    func set(_ place: inout Int, _ name: String, _ range: ClosedRange<Int>) throws(Fault) {
+      if let n = try s.number(name, range) { place = n }
+    }
+    try set(&gateway.bodyMax, "limits.body_bytes_max", 1...(1 << 32))
+    try set(&gateway.server.head.bytesMax, "limits.head_bytes_max", 1024...(1 << 20))
+    try set(&gateway.server.head.fieldsMax, "limits.head_fields_max", 8...1000)
+    try set(&gateway.server.connectionsMax, "limits.connections_per_loop_max", 1...1_000_000)
+    try set(&gateway.client.connectionsMax, "limits.upstream_connections_per_loop_max", 1...1_000_000)
+    try set(&gateway.client.idleMax, "limits.upstream_idle_connections_per_loop_max", 0...1_000_000)
+    try set(&gateway.client.head.bytesMax, "limits.upstream_head_bytes_max", 1024...(1 << 20))
+    try set(&gateway.flushMilliseconds, "activity.flush_ms", 10...60_000)
+    try set(&gateway.client.idleMilliseconds, "timeouts.upstream_idle_ms", 100...3_600_000)
+    var t = gateway.server.timeouts
+    try set(&t.idle, "timeouts.idle_ms", 100...3_600_000)
+    try set(&t.head, "timeouts.head_ms", 100...3_600_000)
+    try set(&t.body, "timeouts.body_ms", 100...3_600_000)
+    try set(&t.connect, "timeouts.connect_ms", 100...3_600_000)
+    try set(&t.firstByte, "timeouts.first_byte_ms", 100...3_600_000)
+    try set(&t.between, "timeouts.between_ms", 100...3_600_000)
+    try set(&t.write, "timeouts.write_ms", 100...3_600_000)
+    try set(&t.drain, "timeouts.drain_ms", 0...3_600_000)
+    gateway.server.timeouts = t
+    gateway.client.timeouts = t
+  }
+}

@@ -1,0 +1,118 @@
+import AdminAPI
+import Cryptography
+import KeyService
+import PolicyEngine
+import Primitives
+import TestSupport
+import Testing
+import Vault
+import Wire
+
+struct AdminAPITests {
+  private struct Nobody: SnapshotSink { func publish(_ snapshot: Snapshot) async {} }
+  private let api: AdminAPI
+
+  init() throws {
+    let store = MemoryStore()
+    let service = KeyService(store: store, sink: Nobody())
+    let content = KeyFile.generate()
+    try service.adopt(try Vault.initialize(store, method: .keyFile, secret: content.span))
+    api = AdminAPI(service: service, version: "test")
+  }
+
+  private func call(_ method: Wire.Method, _ target: String, _ body: String = "") async -> (status: Int, text: String) {
+    let secret = SecretBytes(copying: Array(body.utf8).span)
+    do {
+      let request = try AdminRequest(method, target, body: secret)
+      let response = await api.answer(request)
+      return (response.status, String(decoding: response.body, as: UTF8.self))
+    } catch { return (400, "\(error)") }
+  }
+
+  @Test("every path answers what it should, and a wrong method or path is not found") func paths() async {
+    #expect(await call(.get, "/v1/status").status == 200)
+    #expect(await call(.get, "/v1/providers").text.contains("\"name\":\"openai\""))
+    #expect(await call(.post, "/v1/provider-keys?provider=openai&name=a", "sk-made-up-00000000").status == 201)
+    #expect(await call(.get, "/v1/provider-keys").text.contains("\"usable\":true"))
+    let created = await call(.post, "/v1/keys", #"{"name":"n","providers":["openai"]}"#)
+    #expect(created.status == 201 && created.text.contains("\"masked_key\":\"mk_"))
+    #expect(await call(.get, "/v1/keys").status == 200)
+    #expect(await call(.get, "/v1/activity?limit=5").text == "[]")
+    for (method, path) in [
+      (Wire.Method.get, "/"), (.get, "/v2/status"), (.put, "/v1/keys"), (.delete, "/v1/keys"),
+      (.post, "/v1/keys/AAAAAAAAAAAA/destroy"), (.get, "/v1/keys/AAAAAAAAAAAA/x/y"),
+    ] {
+      #expect(await call(method, path).status == 404, "\(path)")
+    }
+  }
+
+  @Test("many keys are made at once, all or none") func many() async {
+    let made = await call(.post, "/v1/keys", #"{"name":"n","providers":["openai"],"count":3}"#)
+    #expect(made.status == 201 && made.text.split(separator: "masked_key").count == 4 && made.text.contains("\"name\":\"n-3\""))
+    for count in ["0", "1001", "-1", "1.5", "\"3\""] {
+      #expect(
+        await call(.post, "/v1/keys", "{\"name\":\"n\",\"providers\":[\"openai\"],\"count\":\(count)}").status == 400, "\(count)")
+    }
+    #expect(await call(.get, "/v1/keys").text.split(separator: "\"id\"").count == 4)
+  }
+
+  @Test("no answer but the one to a new key holds a secret") func secrets() async {
+    _ = await call(.post, "/v1/provider-keys?provider=openai&name=a", "sk-made-up-canary-0000")
+    let created = await call(.post, "/v1/keys", #"{"name":"n","providers":["openai"]}"#).text
+    let start = created.firstRange(of: "mk_")!.lowerBound
+    let secret = created[start...].prefix(while: { $0 != "\"" })
+    for path in ["/v1/status", "/v1/providers", "/v1/provider-keys", "/v1/keys", "/v1/activity"] {
+      let text = await call(.get, path).text
+      #expect(!text.contains("canary") && !text.contains(secret.suffix(30)), "\(path)")
+    }
+  }
+
+  @Test(
+    "bodies are read strictly: unknown, doubled and missing members, wrong types, bad JSON",
+    arguments: [
+      #"{"name":"n","providers":["openai"],"admin":true}"#, #"{"name":"n","name":"m","providers":["openai"]}"#,
+      #"{"name":"n","n\u0061me":"m","providers":["openai"]}"#,
+      #"{"name":"n"}"#, #"{"name":1,"providers":["openai"]}"#, #"{"name":"n","providers":"openai"}"#,
+      #"{"name":"n","providers":["openai"],}"#, "", "[]", "null",
+      #"{"name":"n","providers":["openai"]} x"#, "\u{FEFF}{}", #"{"name":"","providers":["openai"]}"#,
+      #"{"name":"n","providers":[]}"#,
+      #"{"name":"n","providers":["openai"],"expires_at":"tomorrow"}"#,
+      #"{"name":"n","providers":["openai"],"expires_at":"2001-01-01"}"#,
+      #"{"name":"n","providers":["openai"],"prefix":"a b"}"#, #"{"name":"a\u001b[31m","providers":["openai"]}"#,
+    ])
+  func strictBodies(body: String) async {
+    let answer = await call(.post, "/v1/keys", body)
+    #expect(answer.status == 400 && answer.text.contains("\"code\":\"invalid_input\""), "\(answer)")
+  }
+
+  @Test(
+    "parameters are read strictly",
+    arguments: [
+      "/v1/activity?limit=0", "/v1/activity?limit=1001", "/v1/activity?limit=x", "/v1/activity?nope=1", "/v1/activity?key=short",
+      "/v1/activity?from=yesterday",
+      "/v1/activity?limit=1&limit=2", "/v1/activity?limit=%zz", "/v1/status?x=1", "/v1/keys/short", "/v1/keys/..%2f..",
+      "/v1/keys/%27%20OR%201=1",
+    ])
+  func strictParameters(target: String) async { #expect(await call(.get, target).status == 400) }
+
+  @Test(
+    "providers are checked",
+    arguments: [
+      #"{"name":"p","base_url":"http://api.test","credential":"bearer","family":"openai"}"#,
+      #"{"name":"P","base_url":"https://api.test","credential":"bearer","family":"openai"}"#,
+      #"{"name":"p","base_url":"https://api.test","credential":"cookie","family":"openai"}"#,
+      #"{"name":"p","base_url":"https://api.test","credential":"bearer","family":"other"}"#,
+      #"{"name":"healthz","base_url":"https://api.test","credential":"bearer","family":"openai"}"#,
+      #"{"name":"p","credential":"bearer","family":"openai"}"#,
+    ])
+  func providers(body: String) async { #expect(await call(.post, "/v1/providers", body).status == 400) }
+
+  @Test("a missing key, a repeated revocation and a revoked key's way back have their own answers") func lifecycle() async {
+    #expect(await call(.get, "/v1/keys/AAAAAAAAAAAA").status == 404)
+    let created = await call(.post, "/v1/keys", #"{"name":"n","providers":["openai"]}"#).text
+    let id = created[created.firstRange(of: "\"id\":\"")!.upperBound...].prefix(12)
+    #expect(await call(.post, "/v1/keys/\(id)/revoke").text.contains("\"state\":\"revoked\""))
+    #expect(await call(.post, "/v1/keys/\(id)/revoke").status == 200)
+    #expect(await call(.post, "/v1/keys/\(id)/enable").status == 409)
+  }
+}
