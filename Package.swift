@@ -24,6 +24,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
   name: "maskllm",
   products: [
+    .library(name: "MaskLLM", targets: ["MaskLLM"]),
     .executable(name: "maskllm", targets: ["maskllm"]),
   ],
   targets: [
@@ -57,6 +58,7 @@ let package = Package(
     floor(
       "AdminAPI",
       ["Primitives", "Cryptography", "Domain", "Wire", "Transport", "Providers", "Vault", "PolicyEngine", "Audit", "KeyService"]),
+    floor("MaskLLM", ["Primitives", "Cryptography", "Storage", "PolicyEngine", "KeyService"]),
     floor("DemoProvider", ["Primitives", "Wire", "Transport"]),
     // Floor 7
     .executableTarget(
@@ -69,6 +71,7 @@ let package = Package(
     // Tests
     .target(
       name: "TestSupport", dependencies: ["Primitives", "Domain", "Storage"], path: "Tests/TestSupport", swiftSettings: house),
+    tests("HouseTests", ["Primitives", "TestSupport"]),
     tests("PrimitivesTests", ["Primitives", "TestSupport"]),
     tests("CryptographyTests", ["Cryptography", "Primitives", "TestSupport"]),
     tests("DomainTests", ["Domain", "Primitives", "TestSupport"]),
