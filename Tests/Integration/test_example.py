@@ -1,0 +1,49 @@
+"""The example package builds against the library and resolves beside a running server."""
+import json, os, shutil, subprocess
+
+import pytest
+from conftest import DEMO_KEY, ROOT, Gateway, Upstream, ok, wait_until
+
+
+pytestmark = pytest.mark.timeout(900)  # a cold build is part of it
+
+
+@pytest.fixture(scope="module")
+def example():
+    build = ["swift", "build", "--package-path", str(ROOT / "Examples/Resolve"), "--scratch-path", str(ROOT / ".build/example")]
+    # SwiftPM plans a path dependency's files once and only looks again after a failure: a file added since needs a second try.
+    for _ in range(2):
+        done = subprocess.run(build, capture_output=True, text=True, timeout=900)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stdout[-3000:]
+    return ROOT / ".build/example/debug/resolve"
+
+
+def test_it_resolves_and_refuses_as_the_gateway_does(example, running):
+    gw = running(Gateway, running(Upstream, ok()).url)
+    key = gw.key("--provider", "up")
+
+    def resolve(key, provider="up"):
+        done = subprocess.run([example, gw.data, provider], env={**os.environ, "MASKLLM_KEY": key}, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout.strip()
+
+    assert resolve(key) == (0, f"resolved: a provider key of {len(DEMO_KEY)} bytes")
+    assert resolve(key, "ant") == (1, "refused: providerNotAllowed")
+    assert resolve(key[:-1]) == (1, "refused: malformedKey")
+    gw.cli("key", "revoke", key.split("_")[1])
+    assert resolve(key) == (1, "refused: revokedKey")
+
+
+def test_a_revocation_reaches_a_running_resolver(example, running, tmp_path):
+    """The process resolves without end; the revocation by the server beside it stops it within the staleness bound."""
+    gw = running(Gateway, running(Upstream, ok()).url)
+    key = gw.key("--provider", "up")
+    child = subprocess.Popen([example, gw.data, "up", "2000000000"], env={**os.environ, "MASKLLM_KEY": key}, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline().startswith("resolved")
+        gw.cli("key", "revoke", key.split("_")[1])
+        assert child.wait(2 + 3) == 1
+        assert child.stdout.read().strip() == "refused: revokedKey"
+    finally:
+        child.kill()
