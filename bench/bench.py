@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Compares the gateway with nginx in one interleaved run, and times the library and the start.
+
+Every figure is the median of the rounds. nginx is a plain proxy_pass with keep-alive; the gateway authenticates, decides,
+meters usage and keeps activity. Both get one core; the load and the upstream share the other.
+"""
+import argparse, json, os, pathlib, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+BINARY = ROOT / ".build/release/maskllm"
+ANSWER = json.dumps({"id": "chatcmpl-bench", "object": "chat.completion", "created": 1766410466, "model": "bench-small", "choices": [
+    {"index": 0, "message": {"role": "assistant", "content": "All work and no play makes the benchmark a dull read. " * 5}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 210, "completion_tokens": 64, "total_tokens": 274}})
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(port, seconds=10):
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    sys.exit(f"nothing listens on {port}")
+
+
+def cpu_seconds(pid):
+    """User and system seconds of a process and its children now alive (nginx's worker)."""
+    total = 0
+    for p in [pid] + [int(c) for c in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]:
+        fields = pathlib.Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mb(pid):
+    total = 0
+    for p in [pid] + [int(c) for c in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]:
+        total += int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{p}/status").read_text())[1])
+    return total / 1024
+
+
+class Bench:
+    def __init__(self, work, args):
+        self.work, self.args, self.children = work, args, []
+
+    def start(self, *command, cpu, env=None, **kw):
+        child = subprocess.Popen(["taskset", "-c", str(cpu), *map(str, command)], env={**os.environ, **(env or {})}, **kw)
+        self.children.append(child)
+        return child
+
+    def nginx(self, name, cpu, config):
+        path = self.work / f"{name}.conf"
+        path.write_text(f"""daemon off; worker_processes 1; pid {self.work}/{name}.pid; error_log {self.work}/{name}.err;
+events {{ worker_connections 4096; }}
+http {{ access_log off; client_body_temp_path {self.work}/{name}-b; proxy_temp_path {self.work}/{name}-p; fastcgi_temp_path {self.work}/{name}-f;
+uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepalive_requests 100000000; client_body_buffer_size 64k;
+{config} }}""")
+        return self.start("nginx", "-c", path, "-e", f"{self.work}/{name}.err", cpu=cpu)
+
+    def wrk(self, url, key, seconds, connections=64):
+        out = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", HERE / "post.lua", url],
+                             env={**os.environ, "BENCH_KEY": key}, capture_output=True, text=True).stdout
+        found = dict(re.findall(r"(\w+)=(\d+)", out.split("RESULT", 1)[1]))
+        return {k: int(v) for k, v in found.items()}
+
+    def gateway(self, cpu, upstream, env=None):
+        data = self.work / f"data-{len(self.children)}"
+        run = lambda *a, **k: subprocess.run([BINARY, *a, "--data", data], check=True, capture_output=True, text=True, **k).stdout
+        run("init")
+        run("provider", "add", "bench", "--base-url", f"http://127.0.0.1:{upstream}")
+        run("provider-key", "add", "bench", input="sk-bench-not-a-real-key-000000000000")
+        key = run("key", "create", "--name", "bench", "--provider", "bench").strip()
+        port = free_port()
+        child = self.start(BINARY, "serve", "--data", data, "--loops", 1, "--listen", f"127.0.0.1:{port}", cpu=cpu, env=env, stdout=subprocess.DEVNULL)
+        wait_for(port)
+        return child, f"http://127.0.0.1:{port}/bench/v1/chat/completions", key
+
+    def compare(self):
+        upstream = free_port()
+        self.nginx("upstream", 1, f"""server {{ listen 127.0.0.1:{upstream} backlog=4096; location / {{ default_type application/json;
+            return 200 '{ANSWER}'; }} }}""")
+        wait_for(upstream)
+        port = free_port()
+        proxy = self.nginx("proxy", 0, f"""map $http_authorization $real {{ default "Bearer sk-bench-not-a-real-key-000000000000"; }}
+            upstream up {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 100000000; }}
+            server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_set_header Authorization $real; }} }}""")
+        wait_for(port)
+        gateway, url, key = self.gateway(0, upstream)
+        idle = rss_mb(gateway.pid)
+        targets = {"nginx": (proxy, f"http://127.0.0.1:{port}/v1/chat/completions"), "maskllm": (gateway, url)}
+        rounds = {name: [] for name in targets}
+        for n in range(self.args.rounds + 1):  # the first is a warm-up
+            for name, (child, target) in targets.items():
+                before = cpu_seconds(child.pid)
+                r = self.wrk(target, key, self.args.seconds)
+                r["cpu_us"] = (cpu_seconds(child.pid) - before) * 1e6 / r["requests"]
+                r["rps"] = r["requests"] * 1e6 / r["us"]
+                if r["errors"]:
+                    sys.exit(f"{name}: {r['errors']} errors")
+                if n:
+                    rounds[name].append(r)
+        print(f"{'':10}{'CPU us/req':>12}{'req/s':>10}{'req/s/core':>12}{'p50 us':>9}{'p99 us':>9}{'RSS MB':>9}")
+        med = {}
+        for name, rs in rounds.items():
+            m = {k: statistics.median(r[k] for r in rs) for k in rs[0]}
+            med[name] = m
+            print(f"{name:10}{m['cpu_us']:12.2f}{m['rps']:10.0f}{1e6 / m['cpu_us']:12.0f}{m['p50']:9.0f}{m['p99']:9.0f}{rss_mb(targets[name][0].pid):9.1f}")
+        ratios = [a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds["maskllm"], rounds["nginx"])]
+        print(f"CPU per request, maskllm / nginx: {statistics.median(ratios):.2f} (rounds: {', '.join(f'{r:.2f}' for r in ratios)})")
+        print(f"idle RSS of the gateway before the load: {idle:.1f} MB")
+        self.allocations(upstream)
+
+    def allocations(self, upstream):
+        library = self.work / "malloc_count.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, HERE / "malloc_count.c"], check=True)
+        report = self.work / "mallocs"
+        gateway, url, key = self.gateway(0, upstream, env={"LD_PRELOAD": str(library), "MALLOC_COUNT": str(report)})
+
+        def count():
+            report.unlink(missing_ok=True)
+            gateway.send_signal(signal.SIGUSR1)
+            for _ in range(200):
+                if report.exists() and report.read_text():
+                    return int(report.read_text())
+                time.sleep(0.01)
+            sys.exit("no allocation count")
+
+        self.wrk(url, key, 1)
+        before = count()
+        r = self.wrk(url, key, 2)
+        print(f"allocations per request: {(count() - before) / r['requests']:.3f} (connections, activity hand-over and its keeping included)")
+
+    def library(self):
+        """The example package's timing loop: one thread, the key's text in memory, the store beside a quiet server."""
+        example = ROOT / ".build/example/release/resolve"
+        if not example.exists():
+            print("library: not built (make bench builds it)")
+            return
+        data = self.work / "library"
+        run = lambda *a, **k: subprocess.run([BINARY, *a, "--data", data], check=True, capture_output=True, text=True, **k).stdout
+        run("init")
+        run("provider-key", "add", "openai", input="sk-bench-not-a-real-key-000000000000")
+        key = run("key", "create", "--name", "bench", "--provider", "openai").strip()
+        env = {**os.environ, "MASKLLM_KEY": key}
+        loop = lambda rounds, **extra: subprocess.run([example, data, "openai", str(rounds)], env={**env, **extra}, check=True, capture_output=True, text=True).stdout
+        times = [float(re.search(r"([\d.e-]+) seconds each", loop(2_000_000))[1]) * 1e9 for _ in range(self.args.rounds)]
+        print(f"library: resolve in {statistics.median(times):.0f} ns (rounds: {', '.join(f'{t:.0f}' for t in times)})")
+
+        def mallocs(rounds):
+            report = self.work / "library-mallocs"
+            report.unlink(missing_ok=True)
+            loop(rounds, LD_PRELOAD=str(self.work / "malloc_count.so"), MALLOC_COUNT=str(report), MALLOC_COUNT_AT_EXIT="1")
+            return int(report.read_text())
+
+        few, many = mallocs(1), mallocs(1_000_001)
+        print(f"library: {(many - few) / 1e6:.6f} allocations a call")
+
+    def cold_start(self):
+        """From exec to the first answered request, with 100,000 masked keys in the store."""
+        data = self.work / "large"
+        run = lambda *a, **k: subprocess.run([BINARY, *a, "--data", data], check=True, capture_output=True, text=True, **k).stdout
+        run("init")
+        port = free_port()
+        serve = [BINARY, "serve", "--data", data, "--listen", f"127.0.0.1:{port}"]
+        server = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.children.append(server)
+        wait_for(port)
+        for n in range(100):
+            run("key", "create", "--name", f"many-{n}", "--provider", "openai", "--count", "1000")
+        server.terminate()
+        server.wait()
+        times, memory = [], 0
+        for _ in range(self.args.rounds):
+            start = time.perf_counter()
+            server = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.children.append(server)
+            while True:
+                try:
+                    with socket.create_connection(("127.0.0.1", port)) as s:
+                        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                        if s.recv(100).startswith(b"HTTP/1.1 200"):
+                            break
+                except OSError:
+                    time.sleep(0.001)
+            times.append(time.perf_counter() - start)
+            memory = rss_mb(server.pid)
+            server.terminate()
+            server.wait()
+        print(f"start with 100,000 keys: {statistics.median(times) * 1000:.0f} ms to the first answer (rounds: {', '.join(f'{t * 1000:.0f}' for t in times)}), RSS {memory:.0f} MB")
+
+    def stop(self):
+        for child in self.children:
+            child.terminate()
+        for child in self.children:
+            try:
+                child.wait(5)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=4)
+    args = parser.parse_args()
+    for tool in ("nginx", "wrk", "taskset"):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing: make bench installs it")
+    with tempfile.TemporaryDirectory() as work:
+        bench = Bench(pathlib.Path(work), args)
+        try:
+            bench.compare()
+            bench.library()
+            bench.cold_start()
+        finally:
+            bench.stop()
+
+
+if __name__ == "__main__":
+    main()
