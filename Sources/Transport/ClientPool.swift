@@ -37,12 +37,7 @@ public final class ClientPool {
   /// An open connection, idle or new. Throws `.system(EAGAIN)`-like failures as they come from the system.
   public func acquire(_ scope: borrowing Scope) async throws(IOFailure) -> ClientConnection {
     while let connection = idle.popLast() {
-      let age = loop.now - connection.idleSince
-      // The kernel is asked only after a pause: within one, the loop's own events are as new.
-      let isUsable =
-        unsafe age < UInt64(limits.idleMilliseconds) && !connection.socket.mayBeReadable
-        && (age < 1000 || connection.socket.isQuiet())
-      if isUsable {
+      if isUsable(connection) {
         connection.isReused = true
         unsafe connection.socket.attach(to: scope)
         return connection
@@ -58,6 +53,17 @@ public final class ClientPool {
       open -= 1
       throw error
     }
+  }
+
+  /// Whether an idle connection can carry another exchange: young enough, open, and nothing unexpected on it.
+  private func isUsable(_ connection: ClientConnection) -> Bool {
+    let age = loop.now - connection.idleSince
+    guard age < UInt64(limits.idleMilliseconds), unsafe !connection.socket.isHungUp else { return false }
+    // The kernel is asked only after a pause: within one, the loop's own events are as new.
+    guard unsafe connection.socket.mayBeReadable else { return unsafe age < 1000 || connection.socket.isQuiet() }
+    // Under TLS, what may be read can be of the protocol itself (session tickets): reading takes those away.
+    guard unsafe connection.socket.isSecure else { return false }
+    do throws(IOFailure) { return try unsafe connection.socket.tryRead(into: &connection.inbound) == nil } catch { return false }
   }
 
   /// Takes a connection back whose last exchange ended cleanly; one that holds unread bytes is closed.

@@ -6,6 +6,8 @@ import Wire
 /// One request over a Unix socket, for commands that talk to a running server: blocks until the answer is complete.
 public enum LocalCall {
   public static let answerMax = 64 << 20
+  /// Seconds of silence after which the server is taken for stuck. Opening a vault with a passphrase takes some.
+  public static let patienceSeconds = 60
 
   /// The status and the body of the answer; throws `.notFound` when nobody listens there.
   public static func send(_ request: [UInt8], to path: String) throws(Fault) -> (status: Int, body: [UInt8]) {
@@ -13,6 +15,8 @@ public enum LocalCall {
     let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     guard fd >= 0 else { throw Fault(.system, "no socket: \(errnoText())") }
     defer { close(fd) }
+    var patience = timeval(tv_sec: patienceSeconds, tv_usec: 0)
+    unsafe setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     guard unsafe address.withPointer({ unsafe connect(fd, $0, $1) }) == 0 else {
       throw Fault(.notFound, "no server answers at \(path)", hint: "start it with 'maskllm serve'")
     }

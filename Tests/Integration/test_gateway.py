@@ -586,7 +586,34 @@ class TestTLS:
         with pytest.raises((ssl.SSLError, OSError)):
             context.wrap_socket(socket.create_connection(("127.0.0.1", gw.port), 10))
 
-    def test_upstream_connections_are_kept_and_resumed(self, running, certificates):
+    def test_tls_connections_upstream_are_kept(self, running, certificates):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
+        listener = socket.create_server(("127.0.0.1", 0))
+        accepted = []
+
+        def serve(plain):
+            with context.wrap_socket(plain, server_side=True) as s:
+                while s.recv(65536):
+                    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        def accept():
+            try:
+                while True:
+                    accepted.append(listener.accept()[0])
+                    threading.Thread(target=serve, args=(accepted[-1],), daemon=True).start()
+            except OSError:
+                pass
+
+        threading.Thread(target=accept, daemon=True).start()
+        gw = running(Gateway, f"https://127.0.0.1:{listener.getsockname()[1]}", ca=certificates / "ca.pem")
+        key = gw.key()
+        for _ in range(20):
+            assert status_of(raw(gw.port, post(CHAT, key))) == 200
+        assert len(accepted) <= 2, len(accepted)  # one on each loop
+        listener.close()
+
+    def test_upstream_connections_are_resumed(self, running, certificates):
         """The stand-in is asked through the gateway with an upstream idle time so short that every request needs a new connection."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
