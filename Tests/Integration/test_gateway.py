@@ -177,7 +177,7 @@ class TestPressure:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             s.sendall(post(CHAT, gw.key()))
             entries = wait_until(lambda: gw.activity(), "the gateway to give up", 10)
-            assert self.rss(gw) - before < 10
+            assert self.rss(gw) - before < 30
         assert entries[0]["outcome"] == "client_gone" and entries[0]["bytes_out"] < 50_000_000
 
     def test_an_upstream_that_does_not_read(self, running):
@@ -194,7 +194,7 @@ class TestPressure:
                     sent += s.send(bytes(1_000_000))
             except OSError:
                 pass
-            assert sent < 100_000_000 and self.rss(gw) - before < 10
+            assert sent < 100_000_000 and self.rss(gw) - before < 30
         entries = wait_until(lambda: gw.activity(), "the record", 10)
         assert entries[0]["outcome"] == "upstream_timed_out"
         listener.close()
