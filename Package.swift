@@ -48,7 +48,7 @@ let package = Package(
     floor("Providers", ["Primitives", "Domain", "Wire"]),
     // Floor 4
     floor("Vault", ["Primitives", "Cryptography", "Domain", "Storage"]),
-    floor("PolicyEngine", ["Primitives", "Cryptography", "Domain"]),
+    floor("PolicyEngine", ["Primitives", "Cryptography", "Domain", "Providers"]),
     floor("Audit", ["Primitives", "Providers", "Storage"]),
     // Floor 5
     floor("KeyService", ["Primitives", "Cryptography", "Domain", "Storage", "Providers", "Vault", "PolicyEngine", "Audit"]),
@@ -81,7 +81,7 @@ let package = Package(
     tests("ConfigurationTests", ["Configuration", "Primitives"]),
     tests("ProvidersTests", ["Providers", "Domain", "Wire", "Primitives", "TestSupport"]),
     tests("VaultTests", ["Vault", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
-    tests("PolicyEngineTests", ["PolicyEngine", "Cryptography", "Domain", "Primitives", "TestSupport"]),
+    tests("PolicyEngineTests", ["PolicyEngine", "Providers", "Cryptography", "Domain", "Primitives", "TestSupport"]),
     tests("AuditTests", ["Audit", "Providers", "Storage", "Primitives", "TestSupport"]),
     tests(
       "KeyServiceTests",

@@ -136,15 +136,20 @@ public final class AdminAPI: @unchecked Sendable {
   private func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     let tampered = service.tamperedKeys.map {
-      KeyDocument(id: $0.description, name: "", state: "tampered", providers: [], created_at: "", expires_at: nil, revision: 0)
+      KeyDocument(
+        id: $0.description, name: "", state: "tampered", providers: [], models: [], denied_models: [], endpoints: [],
+        created_at: "", expires_at: nil, revision: 0)
     }
     return try encode(try service.listKeys().map { KeyDocument($0, isExpired: service.isExpired($0)) } + tampered)
   }
 
   private func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    let document: NewKeyDocument = try decode(r, fields: ["name", "providers", "expires_at", "prefix", "count"])
+    let document: NewKeyDocument = try decode(
+      r, fields: ["name", "providers", "models", "denied_models", "endpoints", "expires_at", "prefix", "count"])
     let expiresAt = try time(document.expires_at)
-    let policy = Policy(providers: document.providers)
+    let policy = Policy(
+      providers: document.providers, models: document.models ?? [Policy.any], deniedModels: document.denied_models ?? [],
+      endpoints: document.endpoints ?? [Policy.any])
     let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
     // Put together from bytes: the texts never become Strings here.
     var body = ByteBuffer(capacity: 4096)

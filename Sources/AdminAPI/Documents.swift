@@ -51,6 +51,9 @@ public struct KeyDocument: Codable, Sendable {
   /// `active`, `disabled`, `revoked`, `expired`, or `tampered`.
   public var state: String
   public var providers: [String]
+  public var models: [String]
+  public var denied_models: [String]
+  public var endpoints: [String]
   public var created_at: String
   public var expires_at: String?
   public var revision: Int64
@@ -60,16 +63,18 @@ public struct KeyDocument: Codable, Sendable {
 public struct NewKeyDocument: Codable, Sendable {
   public var name: String
   public var providers: [String]
+  /// Globs; nil: all.
+  public var models: [String]?
+  public var denied_models: [String]?
+  /// Endpoint classes; nil: all.
+  public var endpoints: [String]?
   public var expires_at: String?
   public var prefix: String?
   /// Makes so many, named `name-1`, `name-2`, …; the answer is then a list.
   public var count: Int?
-  public init(name: String, providers: [String], expires_at: String?, prefix: String?, count: Int?) {
+  public init(name: String, providers: [String]) {
     self.name = name
     self.providers = providers
-    self.expires_at = expires_at
-    self.prefix = prefix
-    self.count = count
   }
 }
 
@@ -115,7 +120,8 @@ extension KeyDocument {
   init(_ key: MaskedKey, isExpired: Bool) {
     self.init(
       id: key.id.description, name: key.name, state: key.state == .active && isExpired ? "expired" : key.state.rawValue,
-      providers: key.policy.providers, created_at: key.createdAt.rfc3339, expires_at: key.expiresAt?.rfc3339,
+      providers: key.policy.providers, models: key.policy.models, denied_models: key.policy.deniedModels,
+      endpoints: key.policy.endpoints, created_at: key.createdAt.rfc3339, expires_at: key.expiresAt?.rfc3339,
       revision: key.revision)
   }
 }

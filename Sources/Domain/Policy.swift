@@ -1,19 +1,67 @@
 public import Primitives
 
 /// What a masked key may do. Default deny: an empty list permits nothing.
-public struct Policy: Equatable, Sendable, Codable {
+public struct Policy: Hashable, Sendable {
   /// Names of the providers that may be called; `"*"` stands for all of them.
   public var providers: [String]
+  /// Globs of the models that may be named.
+  public var models: [String]
+  /// Globs of the models that may not, whatever `models` says.
+  public var deniedModels: [String]
+  /// Names of endpoint classes; `"*"` stands for all of them.
+  public var endpoints: [String]
 
-  public init(providers: [String]) { self.providers = providers }
+  public init(providers: [String], models: [String] = [any], deniedModels: [String] = [], endpoints: [String] = [any]) {
+    self.providers = providers
+    self.models = models
+    self.deniedModels = deniedModels
+    self.endpoints = endpoints
+  }
 
-  public static let anyProvider = "*"
+  public static let any = "*"
+  /// Globs in one list.
+  public static let globsMax = 100
 
-  /// Throws `.invalidInput` when a name cannot be a provider's.
+  /// Whether which model is asked for makes a difference.
+  public var restrictsModels: Bool { models != [Self.any] || !deniedModels.isEmpty }
+
+  /// Throws `.invalidInput` when a list is empty, too long, or holds what cannot be a name. Endpoint classes are for whoever
+  /// knows them to check.
   public func validate() throws(Fault) {
     guard !providers.isEmpty else {
       throw Fault(.invalidInput, "a key without a provider can do nothing", hint: "name at least one provider, or '*' for all")
     }
-    for name in providers where name != Self.anyProvider { try ProviderName.validate(name) }
+    guard !models.isEmpty, !endpoints.isEmpty else {
+      throw Fault(.invalidInput, "a key without a model or an endpoint can do nothing", hint: "leave them out to permit all")
+    }
+    for name in providers where name != Self.any { try ProviderName.validate(name) }
+    for list in [models, deniedModels] {
+      guard list.count <= Self.globsMax else { throw Fault(.invalidInput, "more than \(Self.globsMax) model patterns") }
+      for glob in list { try ModelGlob.validate(glob) }
+    }
+  }
+}
+
+extension Policy: Codable {
+  private enum Field: String, CodingKey {
+    case providers, models, endpoints
+    case deniedModels = "denied_models"
+  }
+
+  /// A list that is not there permits all of its kind: that is how keys were written before the list was known.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: Field.self)
+    providers = try container.decode([String].self, forKey: .providers)
+    models = try container.decodeIfPresent([String].self, forKey: .models) ?? [Self.any]
+    deniedModels = try container.decodeIfPresent([String].self, forKey: .deniedModels) ?? []
+    endpoints = try container.decodeIfPresent([String].self, forKey: .endpoints) ?? [Self.any]
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: Field.self)
+    try container.encode(providers, forKey: .providers)
+    try container.encode(models, forKey: .models)
+    try container.encode(deniedModels, forKey: .deniedModels)
+    try container.encode(endpoints, forKey: .endpoints)
   }
 }

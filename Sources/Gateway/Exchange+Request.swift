@@ -31,15 +31,53 @@ extension Exchange {
     }
     self.endpoint = endpoint
     let position: Int
-    do throws(Refusal) { position = try snapshot.decide(key: index, upstream: named) } catch {
-      throw .refused(error.answer, .refused)
-    }
+    do throws(Refusal) {
+      position = try snapshot.decide(key: index, upstream: named)
+      try snapshot.decide(key: index, endpoint: endpoint.kind)
+      if snapshot.restrictsModels(key: index) {
+        try decideEarly(index, target.extracting(slash..<target.count), query: query - slash, endpoint)
+      }
+    } catch { throw .refused(error.answer, .refused) }
     credential = named.credentials[position]
     if let encoding = client.head.value(of: .contentEncoding), !bytes.extracting(encoding.range).equalsIgnoringCase("identity") {
       throw .refused(Answers.encodedBody, .refused)
     }
     if case .length(let n) = client.head.framing, n > shard.limits.bodyMax { throw .refused(Answers.bodyTooLarge, .refused) }
     return position
+  }
+
+  /// For a key that is for certain models: what the path and query say of the model. A body is read before it is sent on.
+  private mutating func decideEarly(_ key: Int, _ target: Span<UInt8>, query: Int, _ endpoint: Endpoint) throws(Refusal) {
+    // A second place to name a model would make two readings possible.
+    for i in query..<target.count where target.extracting(i..<target.count).starts(with: "model=") { throw .modelUnclear }
+    if endpoint.namesModelInPath {
+      var start = query
+      while start > 0, target[start - 1] != UInt8(ascii: "/") { start -= 1 }
+      try shard.snapshot.decide(key: key, model: target.extracting(start..<query))
+    } else if endpoint.method == .post {
+      modelKey = key
+    }
+  }
+
+  /// Reads the whole body into `relay` and decides on the model it names. What was checked is what is sent.
+  mutating func decideModel(_ client: inout ServerConnection) async throws(Ending) {
+    guard let key = modelKey else { return }
+    let generation = shard.snapshot.generation
+    let isChunked = client.head.framing == .chunked
+    while try !takeContent(&client, isChunked: isChunked, atMost: .max) {
+      do throws(IOFailure) { try await client.readMore() } catch {
+        switch error {
+        case .recheck, .watched: try checkPresent(client)
+        case .timedOut: throw .refused(Answers.malformed(HTTPError(408, "The request body did not arrive in time.")), .refused)
+        default: throw .clientGone
+        }
+      }
+    }
+    guard reader.namesOneModel() else { throw .refused(Refusal.modelUnclear.answer, .refused) }
+    // Positions belong to a snapshot: after a change meanwhile, the client asks again.
+    guard generation == shard.snapshot.generation else { throw .refused(Answers.stopping, .refused) }
+    let model = reader.model
+    do throws(Refusal) { try shard.snapshot.decide(key: key, model: model.span) } catch { throw .refused(error.answer, .refused) }
   }
 
   /// The masked key, wherever the SDK put it: `Authorization: Bearer`, `x-api-key`. Two that differ are refused.
@@ -136,7 +174,7 @@ extension Exchange {
   mutating func sendRequest(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) {
     let isChunked = client.head.framing == .chunked
     while true {
-      let isRead = try takeContent(&client, isChunked: isChunked)
+      let isRead = try takeContent(&client, isChunked: isChunked, atMost: 64 * 1024)
       if !client.relay.isEmpty, try await !write(&client, connection) { return }
       if isRead { break }
       if client.hasContentWaiting { continue }
@@ -169,12 +207,12 @@ extension Exchange {
   }
 
   /// Moves what has arrived of the body to `relay`, reading the model on the way; true when it was the last.
-  private mutating func takeContent(_ client: inout ServerConnection, isChunked: Bool) throws(Ending) -> Bool {
+  private mutating func takeContent(_ client: inout ServerConnection, isChunked: Bool, atMost limit: Int) throws(Ending) -> Bool {
     do throws(HTTPError) {
       let isRead: Bool
       if isChunked {
         client.outbound.clear()
-        isRead = try client.takeContentToOutbound(atMost: 64 * 1024)
+        isRead = try client.takeContentToOutbound(atMost: limit)
         reader.feed(client.outbound.readable)
         if !client.outbound.isEmpty {
           client.relay.append(hexadecimal: client.outbound.count)
@@ -186,7 +224,7 @@ extension Exchange {
         if isRead { client.relay.append("0\r\n\r\n") }
       } else {
         let start = client.relay.count
-        isRead = try client.takeContentToRelay(atMost: 64 * 1024)
+        isRead = try client.takeContentToRelay(atMost: limit)
         reader.feed(client.relay.readable.extracting(start..<client.relay.count))
       }
       guard client.contentBytes <= shard.limits.bodyMax else {

@@ -36,6 +36,8 @@ struct Exchange: ~Copyable {
   var reader = RequestReader()
   var meter = UsageMeter()
   var endpoint: Endpoint?
+  /// The key's position, when the model in the body decides whether the request may go on.
+  var modelKey: Int?
   /// Whether the head of an answer has gone to the client: from then on, errors can only be events or a cut.
   var hasAnswered = false
   var isChunkedAnswer = false
@@ -88,6 +90,7 @@ struct Exchange: ~Copyable {
       throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
     }
     try writeHead(&client)
+    try await decideModel(&client)
     let connection = try await connect(pool, client)
     var isReturned = false
     defer { if !isReturned { pool.discard(connection) } }

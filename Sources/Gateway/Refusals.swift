@@ -23,6 +23,15 @@ extension Refusal {
     case .expiredKey: ErrorBody(401, "expired_key", "This masked key has expired. Ask for a new one.")
     case .providerNotAllowed:
       ErrorBody(403, "provider_not_allowed", "This masked key may not call this provider. Ask for a key whose policy names it.")
+    case .endpointNotInScope:
+      ErrorBody(
+        403, "endpoint_not_in_scope", "This masked key may not use this kind of endpoint. Ask for a key whose policy names it.")
+    case .modelNotAllowed:
+      ErrorBody(403, "model_not_allowed", "This masked key may not use this model. Ask for a key whose policy names it.")
+    case .modelUnclear:
+      ErrorBody(
+        400, "model_unclear",
+        "This masked key is for certain models, and the request does not name exactly one in valid JSON. Send the model once.")
     case .noProviderKey:
       ErrorBody(
         503, "no_provider_key",

@@ -1,5 +1,6 @@
 public import Domain
 public import Primitives
+import Providers
 import Storage
 public import Vault
 
@@ -48,8 +49,12 @@ extension KeyService {
     try Label.validate(name, of: "name")
     try policy.validate()
     try MaskedKeyFormat.validate(prefix: prefix)
-    for provider in policy.providers where provider != Policy.anyProvider && providersByName[provider] == nil {
+    for provider in policy.providers where provider != Policy.any && providersByName[provider] == nil {
       throw Fault(.notFound, "there is no provider '\(provider)'", hint: "see 'maskllm provider list'")
+    }
+    for name in policy.endpoints where name != Policy.any && !EndpointClass.allCases.contains(where: { "\($0.name)" == name }) {
+      let names = EndpointClass.allCases.map { "\($0.name)" }.joined(separator: ", ")
+      throw Fault(.invalidInput, "there is no endpoint class '\(name)'", hint: "use some of: \(names)")
     }
     if let expiresAt, expiresAt <= clock.now { throw Fault(.invalidInput, "the expiry lies in the past") }
   }

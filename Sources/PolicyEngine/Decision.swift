@@ -1,10 +1,12 @@
 import Cryptography
 import Domain
 public import Primitives
+public import Providers
 
 /// Why a request is refused. Each has a name that is the same in answers, activity and docs.
 public enum Refusal: UInt8, Sendable, CaseIterable, Error {
   case sealed, missingKey, malformedKey, unknownKey, disabledKey, revokedKey, expiredKey, providerNotAllowed, noProviderKey
+  case endpointNotInScope, modelNotAllowed, modelUnclear
 }
 
 extension Snapshot {
@@ -40,6 +42,19 @@ extension Snapshot {
     guard policies[Int(keys[index].policy)].allows(provider: upstream.index) else { throw .providerNotAllowed }
     guard !upstream.credentials.isEmpty else { throw .noProviderKey }
     return 0
+  }
+
+  /// Whether the key at `index` may use endpoints of `kind`.
+  public func decide(key index: Int, endpoint kind: EndpointClass) throws(Refusal) {
+    guard policies[Int(keys[index].policy)].allows(endpoint: kind) else { throw .endpointNotInScope }
+  }
+
+  /// Whether which model is asked for makes a difference to the key at `index`.
+  public func restrictsModels(key index: Int) -> Bool { policies[Int(keys[index].policy)].restrictsModels }
+
+  /// Whether the key at `index` may name `model`.
+  public func decide(key index: Int, model: Span<UInt8>) throws(Refusal) {
+    guard policies[Int(keys[index].policy)].allows(model: model) else { throw .modelNotAllowed }
   }
 
   /// Whether an exchange that was decided on an earlier snapshot may go on: same key, still in force, provider still allowed,

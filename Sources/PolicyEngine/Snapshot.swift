@@ -36,18 +36,18 @@ public final class Snapshot: Sendable {
     self.peppers = peppers
     self.upstreams = upstreams
     var policies: [CompiledPolicy] = []
-    var known: [[String]: UInt32] = [:]
+    var known: [Policy: UInt32] = [:]
     var entries: [KeyEntry] = []
     entries.reserveCapacity(keys.count)
     for key in keys {
       guard let pepper = peppers.firstIndex(where: { $0.version == key.pepperVersion }), let hash = Digest256(key.hash.span)
       else { continue }
       let policy: UInt32
-      if let index = known[key.policy.providers] {
+      if let index = known[key.policy] {
         policy = index
       } else {
         policy = UInt32(policies.count)
-        known[key.policy.providers] = policy
+        known[key.policy] = policy
         policies.append(CompiledPolicy(key.policy, upstreams))
       }
       entries.append(
@@ -67,16 +67,4 @@ public final class Snapshot: Sendable {
     }
     return nil
   }
-}
-
-/// A policy with its names resolved to positions.
-struct CompiledPolicy: Sendable {
-  private let allowed: [Bool]
-
-  init(_ policy: Policy, _ upstreams: [Upstream]) {
-    let all = policy.providers.contains(Policy.anyProvider)
-    allowed = upstreams.map { all || policy.providers.contains($0.provider.name) }
-  }
-
-  func allows(provider index: Int) -> Bool { allowed[index] }
 }

@@ -59,6 +59,12 @@ public struct ByteBuffer: ~Copyable, Sendable {
     unsafe explicit_bzero(base, n)
   }
 
+  /// Gives memory back that one large message needed; for an empty buffer.
+  public mutating func shrink(to bytes: Int) {
+    precondition(isEmpty)
+    if capacity > bytes { self = ByteBuffer(capacity: bytes) }
+  }
+
   /// Makes room for at least `n` more bytes, moving or growing; false when that would pass `limit` bytes in all.
   @inlinable public mutating func reserve(_ n: Int, limit: Int = .max) -> Bool {
     guard n <= limit - (end - start) else { return false }

@@ -33,10 +33,12 @@ public enum Dialect: UInt8, Sendable, CaseIterable {
 public struct Endpoint: Sendable {
   public let kind: EndpointClass
   public let dialect: Dialect
-  let method: Wire.Method
+  public let method: Wire.Method
   /// Path below the version (`/chat/completions`); a last segment of `*` stands for one segment of any name.
   let path: StaticString
   let hasWildcard: Bool
+  /// Whether the last path segment is a model's name.
+  public var namesModelInPath: Bool { hasWildcard }
 
   init(_ method: Wire.Method, _ path: StaticString, _ kind: EndpointClass, _ dialect: Dialect, wildcard: Bool = false) {
     self.method = method

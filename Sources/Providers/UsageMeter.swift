@@ -147,5 +147,14 @@ public struct RequestReader: Sendable {
 
   public var model: JSONText { JSONText(probe.text(0)) }
 
+  /// After the last byte: whether the body was valid JSON that names one model, once, in full. What any strict or lenient
+  /// parser upstream then reads is the same.
+  public mutating func namesOneModel() -> Bool {
+    guard isJSON else { return false }
+    probe.finish(Self.paths)
+    return probe.status == .complete && !probe.hasDuplicate && !probe.hasCaseVariant && !probe.isTruncated
+      && probe.text(0).count > 0
+  }
+
   private static let paths = JSONPaths([("model", .text(0))])
 }

@@ -41,6 +41,8 @@ public struct ServerConnection: ~Copyable {
   /// Reads the next request head. The bytes of the head stay at the front of `inbound` until `startBody`.
   mutating func readHead() async throws(IOFailure) -> HeadResult {
     socket.watch(.nothing)
+    relay.clear()
+    relay.shrink(to: 64 * 1024)
     var isIdle = inbound.isEmpty
     scope.setDeadline(milliseconds: isIdle ? limits.timeouts.idle : limits.timeouts.head)
     while true {

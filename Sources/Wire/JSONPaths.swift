@@ -50,6 +50,19 @@ public struct JSONPaths: Sendable {
     }
   }
 
+  /// Whether `name` is a child of `parent` but for the case of ASCII letters: some parsers (Go's) take those for the same.
+  func hasCaseVariant(of parent: UInt8, _ name: Span<UInt8>) -> Bool {
+    var i = nodes[Int(parent)].child
+    while i != Self.none {
+      let node = nodes[Int(i)]
+      var isSame = node.count == name.count
+      for j in name.indices where isSame { isSame = ASCII.lower(names[node.start + j]) == ASCII.lower(name[j]) }
+      if isSame { return true }
+      i = node.sibling
+    }
+    return false
+  }
+
   func child(of parent: UInt8, _ name: Span<UInt8>) -> UInt8 {
     var i = nodes[Int(parent)].child
     while i != Self.none {

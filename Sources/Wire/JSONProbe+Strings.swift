@@ -44,7 +44,9 @@ extension JSONProbe {
     node = JSONPaths.none
     guard captures, nameCount < Self.nameMax else { return }
     node = paths.child(of: stack[depth - 1], name.span.extracting(0..<nameCount))
-    if node != JSONPaths.none {
+    if node == JSONPaths.none {
+      if paths.hasCaseVariant(of: stack[depth - 1], name.span.extracting(0..<nameCount)) { hasCaseVariant = true }
+    } else {
       if seen >> UInt64(node) & 1 == 1 { hasDuplicate = true }
       seen |= 1 << UInt64(node)
       if case .text(let slot) = paths.nodes[Int(node)].slot { textSlot = slot }

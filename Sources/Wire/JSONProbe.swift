@@ -33,6 +33,8 @@ public struct JSONProbe: Sendable {
 
   public internal(set) var status = Status.incomplete
   public internal(set) var hasDuplicate = false
+  /// A name that differs from one asked for in the case of its letters only: which of them a parser takes is its own taste.
+  public internal(set) var hasCaseVariant = false
   public internal(set) var isTruncated = false
   var numbers = InlineArray<8, Int64>(repeating: 0)
   var numbersPresent: UInt8 = 0

@@ -15,6 +15,10 @@ enum KeyCommands {
     options: Unsealing.options + [
       Option(name: "name", value: "NAME", help: "what or whom it is for"),
       Option(name: "provider", value: "NAME", help: "a provider that it may call, or '*' for all", isRepeatable: true),
+      Option(name: "model", value: "GLOB", help: "a model that it may name, such as 'gpt-4*' (default: all)", isRepeatable: true),
+      Option(name: "deny-model", value: "GLOB", help: "a model that it may not name", isRepeatable: true),
+      Option(
+        name: "endpoint", value: "CLASS", help: "chat, responses, messages, embeddings, ... (default: all)", isRepeatable: true),
       Option(name: "expires", value: "TIME", help: "2027-01-31 or 2027-01-31T12:00:00Z, in UTC (default: never)"),
       Option(name: "count", value: "N", help: "make so many, named NAME-1, NAME-2, ... (at most 1000)"),
       Option(name: "prefix", value: "TEXT", help: "what it starts with (default: mk)"),
@@ -26,9 +30,11 @@ enum KeyCommands {
       throw Fault(.invalidInput, "'--name' is missing", hint: "say what or whom the key is for")
     }
     let count = try arguments.number("count", 1...KeyService.createMax)
-    let document = NewKeyDocument(
-      name: name, providers: arguments.all("provider"), expires_at: arguments.value("expires"), prefix: arguments.value("prefix"),
-      count: count)
+    var document = NewKeyDocument(name: name, providers: arguments.all("provider"))
+    document.models = arguments.has("model") ? arguments.all("model") : nil
+    document.denied_models = arguments.has("deny-model") ? arguments.all("deny-model") : nil
+    document.endpoints = arguments.has("endpoint") ? arguments.all("endpoint") : nil
+    (document.expires_at, document.prefix, document.count) = (arguments.value("expires"), arguments.value("prefix"), count)
     let body = try AdminLink.open(arguments).call(.post, "/v1/keys", json: document)
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
     let created: [CreatedKeyDocument] = count == nil ? [try decode(body)] : try decode(body)
@@ -85,6 +91,8 @@ enum KeyCommands {
       name       \(Terminal.plain(key.name))
       state      \(key.state)
       providers  \(key.providers.joined(separator: ", "))
+      models     \(key.models.joined(separator: ", "))\(key.denied_models.isEmpty ? "" : "; not \(key.denied_models.joined(separator: ", "))")
+      endpoints  \(key.endpoints.joined(separator: ", "))
       created    \(key.created_at)
       expires    \(key.expires_at ?? "never")
       """)

@@ -114,3 +114,40 @@ struct NamesTests {
     #expect(Set(lists.map(encode)).count == lists.count)
   }
 }
+
+struct PolicyTests {
+  @Test(
+    "globs stand for what they say and nothing else",
+    arguments: [
+      ("*", "", true), ("*", "gpt-4", true), ("gpt-4", "gpt-4", true), ("gpt-4", "gpt-4o", false), ("gpt-4", "GPT-4", false),
+      ("gpt-4*", "gpt-4o-mini", true),
+      ("gpt-4*", "gpt-3.5", false), ("*mini", "gpt-4o-mini", true), ("*mini", "gpt-4o-mini-2024", false),
+      ("g?t-4", "gpt-4", true), ("g?t-4", "gt-4", false),
+      ("a*b*c", "aXbYbZc", true), ("a*b*c", "aXbYbZ", false), ("**a**", "bab", true), ("*a", "aaa", true), ("a.c", "abc", false),
+      ("", "", true), ("", "a", false), ("?", "", false),
+    ])
+  func globs(glob: String, name: String, matches: Bool) {
+    let (g, n) = (Array(glob.utf8), Array(name.utf8))
+    let result = ModelGlob.matches(g.span, n.span)
+    #expect(result == matches)
+  }
+
+  @Test("a glob of many stars takes no longer than its length times the name's") func manyStars() {
+    let (g, n) = (Array(String(repeating: "a*", count: 64).utf8) + [98], [UInt8](repeating: 97, count: 100_000))
+    let result = ModelGlob.matches(g.span, n.span)
+    #expect(!result)
+  }
+
+  @Test("empty lists, long lists and patterns that cannot be names are refused") func validation() {
+    let bad = [
+      Policy(providers: ["*"], models: []), Policy(providers: ["*"], endpoints: []), Policy(providers: ["*"], models: [""]),
+      Policy(providers: ["*"], models: ["a b"]),
+      Policy(providers: ["*"], deniedModels: ["\u{E4}"]), Policy(providers: ["*"], models: [String(repeating: "a", count: 129)]),
+      Policy(providers: ["*"], models: [String](repeating: "a", count: 101)),
+    ]
+    for policy in bad { #expect(throws: Fault(.invalidInput, "")) { try policy.validate() } }
+    #expect(throws: Never.self) {
+      try Policy(providers: ["*"], models: ["gpt-4*", "accounts/x/models/y"], deniedModels: ["*-preview"]).validate()
+    }
+  }
+}

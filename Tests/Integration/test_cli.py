@@ -70,6 +70,8 @@ def test_secrets_come_from_a_descriptor_or_standard_input(data):
     (["key", "create", "--name", "n", "--provider", "openai", "--prefix", "a_b"], "that prefix cannot be used"),
     (["key", "create", "--name", "a\nb", "--provider", "openai"], "that name cannot be used"),
     (["key", "create", "--name", "n", "--provider", "openai", "--count", "1001"], "1 to 1000"), (["key", "create", "--nope"], "there is no option '--nope'"), (["key", "create", "-x"], "options start with --"),
+    (["key", "create", "--name", "n", "--provider", "*", "--model", "a b"], "model pattern cannot be used"),
+    (["key", "create", "--name", "n", "--provider", "*", "--endpoint", "nope"], "no endpoint class 'nope'"),
     (["key", "show"], "ID is missing"), (["key", "show", "short"], "that is no ID"), (["key", "show", "AAAAAAAAAAAA"], "there is no key"),
     (["key", "show", "AAAAAAAAAAAA", "BBBBBBBBBBBB"], "only one ID"), (["key", "revoke", "AAAAAAAAAAAA"], "there is no key"),
     (["key", "list", "--json=yes"], "takes no value"), (["provider-key", "add"], "PROVIDER is missing"), (["provider-key", "add", "nobody"], "no provider of that name"),

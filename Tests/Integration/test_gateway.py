@@ -270,6 +270,55 @@ class TestWhatIsRefused:
         assert cli(data, "unseal", input="again\n", check=False).returncode == 1
 
 
+class TestScopes:
+    @pytest.fixture
+    def world(self, running):
+        up = running(Upstream, ok())
+        gw = running(Gateway, up.url)
+        return up, gw, gw.key("--provider", "*", "--model", "gpt-4*", "--deny-model", "gpt-4-32k", "--endpoint", "chat", "--endpoint", "models")
+
+    def test_models_and_endpoints(self, world):
+        up, gw, key = world
+        ask = lambda body, path=CHAT, **kw: raw(gw.port, post(path, key, body, **kw))
+        for body in (b'{"model":"gpt-4o"}', b'{"messages":[{"content":"%s"}],"model":"gpt-4o"}' % (b"x" * 500_000)):
+            assert status_of(ask(body)) == 200 and up.requests[-1]["body"] == body
+        asked = len(up.requests)
+        assert code_of(ask(b'{"model":"gpt-3.5"}')) == "model_not_allowed"
+        assert code_of(ask(b'{"model":"gpt-4-32k"}')) == "model_not_allowed"
+        assert code_of(ask(b'{"model":"gpt-4o"}', "/up/v1/embeddings")) == "endpoint_not_in_scope"
+        for body in (b"", b"{}", b"not json", b'{"model":"gpt-4o","model":"o1"}', b'{"model":"gpt-4o","mod\\u0065l":"o1"}', b'{"model":"gpt-4o","Model":"o1"}',
+                     b'\xef\xbb\xbf{"model":"gpt-4o"}', b'{"model":"gpt-4o",}', b'{"model":"gpt-4o"}{"model":"o1"}', b'{"model":"gpt-4o","x":"\xff"}', b'{"model":["o1"]}'):
+            assert code_of(ask(body)) == "model_unclear", body
+        assert code_of(ask(b'{"model":"gpt-4o"}', CHAT + "?model=o1")) == "model_unclear"
+        multipart = post(CHAT, key, b'{"model":"gpt-4o"}').replace(b"application/json", b"multipart/form-data; boundary=x")
+        assert code_of(raw(gw.port, multipart)) == "model_unclear"
+        assert len(up.requests) == asked  # none of these was seen by the provider
+        get = lambda path: raw(gw.port, f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n".encode())
+        assert status_of(get("/up/v1/models")) == 200 and status_of(get("/up/v1/models/gpt-4o")) == 200
+        assert code_of(get("/up/v1/models/o1")) == "model_not_allowed"
+        assert {e["code"] for e in gw.activity("--limit", "1000")} == {"", "model_not_allowed", "endpoint_not_in_scope", "model_unclear"}
+
+    def test_chunked_and_slow_bodies_are_read_whole_before_anything_is_sent(self, world):
+        up, gw, key = world
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n".encode()
+        for model, status in ((b"gpt-4o", 200), (b"o1", 403)):
+            with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
+                s.sendall(head)
+                for piece in (b'{"x":"y",', b'"model":', b'"%s"}' % model):
+                    s.sendall(b"%x\r\n" % len(piece) + piece + b"\r\n")
+                    time.sleep(0.02)
+                connections = up.connections
+                s.sendall(b"0\r\n\r\n")
+                assert status_of(s.recv(4096)) == status
+        assert [r["body"] for r in up.requests] == [b'{"x":"y","model":"gpt-4o"}']
+
+    def test_the_body_limit_holds_for_bodies_that_are_held(self, running):
+        gw = running(Gateway, running(Upstream, ok()).url, config="limits:\n  body_bytes_max: 1000\n")
+        key = gw.key("--provider", "*", "--model", "m")
+        chunked = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode()
+        assert code_of(raw(gw.port, chunked + b"800\r\n" + b" " * 2048 + b"\r\n0\r\n\r\n")) == "body_too_large"
+
+
 class TestWhenTheProviderFails:
     def test_down(self, running):
         with socket.create_server(("127.0.0.1", 0)) as s:

@@ -2,6 +2,7 @@ import Cryptography
 import Domain
 import PolicyEngine
 import Primitives
+import Providers
 import TestSupport
 import Testing
 
@@ -16,14 +17,17 @@ struct SnapshotTests {
     let random: SeededRandomness
     init(_ random: SeededRandomness) { self.random = random }
 
-    func add(_ state: MaskedKey.State = .active, providers: [String] = ["openai"], expires: Timestamp? = nil, pepper: Int = 1) {
+    func add(
+      _ state: MaskedKey.State = .active, providers: [String] = ["openai"], expires: Timestamp? = nil, pepper: Int = 1,
+      policy: Policy? = nil
+    ) {
       let id = RecordID.random(random)
       let text = MaskedKeyFormat.text(prefix: "mk", id: id, secret: random.bytes(32))
       texts.append(text)
       let key = peppers[pepper]
       keys.append(
         MaskedKey(
-          id: id, name: "n", policy: Policy(providers: providers), state: state, createdAt: Timestamp(milliseconds: 0),
+          id: id, name: "n", policy: policy ?? Policy(providers: providers), state: state, createdAt: Timestamp(milliseconds: 0),
           expiresAt: expires,
           hash: HMACKey(key.span).authenticate(text.span).bytes, pepperVersion: UInt32(pepper + 1), revision: 1))
     }
@@ -99,6 +103,34 @@ struct SnapshotTests {
     #expect(refusal(1, openai) == nil && refusal(1, empty) == .noProviderKey)
     #expect(refusal(2, openai) == .providerNotAllowed)
     #expect(refusal(3, openai) == .providerNotAllowed)
+  }
+
+  @Test("a key may name the models and use the endpoints of its policy and nothing else; denial wins") func scopes() throws {
+    let world = World(random)
+    world.add(
+      policy: Policy(providers: ["*"], models: ["gpt-4*", "o?"], deniedModels: ["gpt-4-32k"], endpoints: ["chat", "models"]))
+    world.add()
+    let snapshot = try world.snapshot()
+    func allows(_ key: Int, _ model: String) -> Bool {
+      let (text, name) = (world.texts[key], Array(model.utf8))
+      do throws(Refusal) {
+        try snapshot.decide(key: try snapshot.authenticate(text.span, now: clock.now), model: name.span)
+        return true
+      } catch { return false }
+    }
+    #expect(
+      allows(0, "gpt-4o") && allows(0, "o3") && !allows(0, "gpt-4-32k") && !allows(0, "gpt-3.5") && !allows(0, "o3-mini")
+        && !allows(0, ""))
+    #expect(allows(1, "anything"))
+    for (key, restricts) in [(0, true), (1, false)] {
+      let text = world.texts[key]
+      let index = try snapshot.authenticate(text.span, now: clock.now)
+      #expect(snapshot.restrictsModels(key: index) == restricts)
+      for kind in EndpointClass.allCases {
+        let isAllowed = (try? snapshot.decide(key: index, endpoint: kind)) != nil
+        #expect(isAllowed == (!restricts || kind == .chat || kind == .models), "\(kind)")
+      }
+    }
   }
 
   @Test("a sealed snapshot knows nobody") func sealed() throws {

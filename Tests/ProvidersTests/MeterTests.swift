@@ -85,6 +85,40 @@ struct MeterTests {
   }
 }
 
+struct RequestReaderTests {
+  private func model(_ body: String, isJSON: Bool = true) -> String? {
+    var reader = RequestReader()
+    reader.isJSON = isJSON
+    let bytes = Array(body.utf8)
+    reader.feed(bytes.span)
+    guard reader.namesOneModel() else { return nil }
+    let model = reader.model
+    return String(decoding: [UInt8](copying: model.span), as: UTF8.self)
+  }
+
+  @Test("a body names one model when every parser would read that one") func clear() {
+    #expect(model(#"{"messages":[{"model":"inner"}],"model":"gpt\u002d4"}"#) == "gpt-4")
+    #expect(model(#" {"model":"a"} "#) == "a")
+  }
+
+  @Test(
+    "a body that could be read in two ways names none",
+    arguments: [
+      #"{"model":"a","model":"b"}"#, #"{"model":"a","mod\u0065l":"b"}"#, #"{"model":"a","model":"a"}"#,
+      #"{"model":"a","Model":"b"}"#, #"{"MODEL":"b","model":"a"}"#,
+      #"{"model":["a"]}"#, #"{"model":null}"#, #"{"model":""}"#, #"{"model":1}"#, #"{"model":{"id":"a"}}"#, #"{}"#, "", "[]",
+      #"["model"]"#, #"{"model":"a"}{"model":"b"}"#,
+      #"{"model":"a",}"#, #"{"model":"a"} x"#, #"{"model":"a""#, "\u{FEFF}{\"model\":\"a\"}", #"{'model':'a'}"#,
+      #"{"x":{"model":"a"}}"#, #"{"model":"a","b":"\ud800"}"#,
+    ])
+  func unclear(body: String) { #expect(model(body) == nil) }
+
+  @Test("a name longer than is kept names none, and neither does what is not JSON") func other() {
+    #expect(model("{\"model\":\"\(String(repeating: "m", count: 129))\"}") == nil)
+    #expect(model(#"{"model":"a"}"#, isJSON: false) == nil)
+  }
+}
+
 struct EndpointTests {
   private func kind(_ family: Provider.Family, _ method: Wire.Method, _ path: String) -> EndpointClass? {
     family.endpoint(method, Array(path.utf8).span)?.kind
