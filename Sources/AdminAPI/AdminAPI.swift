@@ -138,6 +138,7 @@ public final class AdminAPI: @unchecked Sendable {
     let tampered = service.tamperedKeys.map {
       KeyDocument(
         id: $0.description, name: "", state: "tampered", providers: [], models: [], denied_models: [], endpoints: [],
+        networks: [],
         created_at: "", expires_at: nil, revision: 0)
     }
     return try encode(try service.listKeys().map { KeyDocument($0, isExpired: service.isExpired($0)) } + tampered)
@@ -145,11 +146,16 @@ public final class AdminAPI: @unchecked Sendable {
 
   private func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     let document: NewKeyDocument = try decode(
-      r, fields: ["name", "providers", "models", "denied_models", "endpoints", "expires_at", "prefix", "count"])
+      r,
+      fields: [
+        "name", "providers", "models", "denied_models", "endpoints", "networks", "not_before", "body_bytes_max", "expires_at",
+        "prefix", "count",
+      ])
     let expiresAt = try time(document.expires_at)
     let policy = Policy(
       providers: document.providers, models: document.models ?? [Policy.any], deniedModels: document.denied_models ?? [],
-      endpoints: document.endpoints ?? [Policy.any])
+      endpoints: document.endpoints ?? [Policy.any], networks: document.networks ?? [Policy.any],
+      notBefore: try time(document.not_before)?.milliseconds, bodyBytesMax: document.body_bytes_max)
     let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
     // Put together from bytes: the texts never become Strings here.
     var body = ByteBuffer(capacity: 4096)

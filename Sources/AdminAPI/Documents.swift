@@ -54,6 +54,9 @@ public struct KeyDocument: Codable, Sendable {
   public var models: [String]
   public var denied_models: [String]
   public var endpoints: [String]
+  public var networks: [String]
+  public var not_before: String?
+  public var body_bytes_max: Int?
   public var created_at: String
   public var expires_at: String?
   public var revision: Int64
@@ -68,6 +71,10 @@ public struct NewKeyDocument: Codable, Sendable {
   public var denied_models: [String]?
   /// Endpoint classes; nil: all.
   public var endpoints: [String]?
+  /// In CIDR form; nil: all.
+  public var networks: [String]?
+  public var not_before: String?
+  public var body_bytes_max: Int?
   public var expires_at: String?
   public var prefix: String?
   /// Makes so many, named `name-1`, `name-2`, …; the answer is then a list.
@@ -121,7 +128,9 @@ extension KeyDocument {
     self.init(
       id: key.id.description, name: key.name, state: key.state == .active && isExpired ? "expired" : key.state.rawValue,
       providers: key.policy.providers, models: key.policy.models, denied_models: key.policy.deniedModels,
-      endpoints: key.policy.endpoints, created_at: key.createdAt.rfc3339, expires_at: key.expiresAt?.rfc3339,
+      endpoints: key.policy.endpoints, networks: key.policy.networks,
+      not_before: key.policy.notBefore.map { Timestamp(milliseconds: $0).rfc3339 }, body_bytes_max: key.policy.bodyBytesMax,
+      created_at: key.createdAt.rfc3339, expires_at: key.expiresAt?.rfc3339,
       revision: key.revision)
   }
 }

@@ -10,9 +10,22 @@ public struct Policy: Hashable, Sendable {
   public var deniedModels: [String]
   /// Names of endpoint classes; `"*"` stands for all of them.
   public var endpoints: [String]
+  /// Networks in CIDR form that requests may come from; `"*"` stands for all of them.
+  public var networks: [String]
+  /// Not accepted before this moment, in milliseconds since 1970; nil: at once.
+  public var notBefore: Int64?
+  /// Bytes of one request body; nil: what the gateway accepts.
+  public var bodyBytesMax: Int?
 
-  public init(providers: [String], models: [String] = [any], deniedModels: [String] = [], endpoints: [String] = [any]) {
+  public init(
+    providers: [String], models: [String] = [any], deniedModels: [String] = [], endpoints: [String] = [any],
+    networks: [String] = [any],
+    notBefore: Int64? = nil, bodyBytesMax: Int? = nil
+  ) {
     self.providers = providers
+    self.networks = networks
+    self.notBefore = notBefore
+    self.bodyBytesMax = bodyBytesMax
     self.models = models
     self.deniedModels = deniedModels
     self.endpoints = endpoints
@@ -31,10 +44,17 @@ public struct Policy: Hashable, Sendable {
     guard !providers.isEmpty else {
       throw Fault(.invalidInput, "a key without a provider can do nothing", hint: "name at least one provider, or '*' for all")
     }
-    guard !models.isEmpty, !endpoints.isEmpty else {
-      throw Fault(.invalidInput, "a key without a model or an endpoint can do nothing", hint: "leave them out to permit all")
+    guard !models.isEmpty, !endpoints.isEmpty, !networks.isEmpty else {
+      throw Fault(
+        .invalidInput, "a key without a model, an endpoint or a network can do nothing", hint: "leave them out to permit all")
     }
     for name in providers where name != Self.any { try ProviderName.validate(name) }
+    for network in networks where network != Self.any && Network(network) == nil {
+      throw Fault(
+        .invalidInput, "'\(network.prefix(50))' is no network", hint: "write it as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")
+    }
+    if let bodyBytesMax, bodyBytesMax < 1 { throw Fault(.invalidInput, "the body limit is no positive number of bytes") }
+    guard networks.count <= Self.globsMax else { throw Fault(.invalidInput, "more than \(Self.globsMax) networks") }
     for list in [models, deniedModels] {
       guard list.count <= Self.globsMax else { throw Fault(.invalidInput, "more than \(Self.globsMax) model patterns") }
       for glob in list { try ModelGlob.validate(glob) }
@@ -44,7 +64,9 @@ public struct Policy: Hashable, Sendable {
 
 extension Policy: Codable {
   private enum Field: String, CodingKey {
-    case providers, models, endpoints
+    case providers, models, endpoints, networks
+    case notBefore = "not_before_ms"
+    case bodyBytesMax = "body_bytes_max"
     case deniedModels = "denied_models"
   }
 
@@ -55,6 +77,9 @@ extension Policy: Codable {
     models = try container.decodeIfPresent([String].self, forKey: .models) ?? [Self.any]
     deniedModels = try container.decodeIfPresent([String].self, forKey: .deniedModels) ?? []
     endpoints = try container.decodeIfPresent([String].self, forKey: .endpoints) ?? [Self.any]
+    networks = try container.decodeIfPresent([String].self, forKey: .networks) ?? [Self.any]
+    notBefore = try container.decodeIfPresent(Int64.self, forKey: .notBefore)
+    bodyBytesMax = try container.decodeIfPresent(Int.self, forKey: .bodyBytesMax)
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -63,5 +88,8 @@ extension Policy: Codable {
     try container.encode(models, forKey: .models)
     try container.encode(deniedModels, forKey: .deniedModels)
     try container.encode(endpoints, forKey: .endpoints)
+    try container.encode(networks, forKey: .networks)
+    try container.encodeIfPresent(notBefore, forKey: .notBefore)
+    try container.encodeIfPresent(bodyBytesMax, forKey: .bodyBytesMax)
   }
 }

@@ -33,6 +33,7 @@ extension Exchange {
     let position: Int
     do throws(Refusal) {
       position = try snapshot.decide(key: index, upstream: named)
+      try snapshot.decide(key: index, from: client.socket.peerAddress)
       try snapshot.decide(key: index, endpoint: endpoint.kind)
       if snapshot.restrictsModels(key: index) {
         try decideEarly(index, target.extracting(slash..<target.count), query: query - slash, endpoint)
@@ -42,7 +43,8 @@ extension Exchange {
     if let encoding = client.head.value(of: .contentEncoding), !bytes.extracting(encoding.range).equalsIgnoringCase("identity") {
       throw .refused(Answers.encodedBody, .refused)
     }
-    if case .length(let n) = client.head.framing, n > shard.limits.bodyMax { throw .refused(Answers.bodyTooLarge, .refused) }
+    bodyMax = min(shard.limits.bodyMax, snapshot.bodyBytesMax(key: index))
+    if case .length(let n) = client.head.framing, n > bodyMax { throw .refused(Answers.bodyTooLarge, .refused) }
     return position
   }
 
@@ -227,7 +229,7 @@ extension Exchange {
         isRead = try client.takeContentToRelay(atMost: limit)
         reader.feed(client.relay.readable.extracting(start..<client.relay.count))
       }
-      guard client.contentBytes <= shard.limits.bodyMax else {
+      guard client.contentBytes <= bodyMax else {
         throw HTTPError(413, "The request body is larger than this gateway accepts.")
       }
       return isRead

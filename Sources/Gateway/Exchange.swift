@@ -36,6 +36,8 @@ struct Exchange: ~Copyable {
   var reader = RequestReader()
   var meter = UsageMeter()
   var endpoint: Endpoint?
+  /// Bytes of content that are accepted.
+  var bodyMax = 0
   /// The key's position, when the model in the body decides whether the request may go on.
   var modelKey: Int?
   /// Whether the head of an answer has gone to the client: from then on, errors can only be events or a cut.

@@ -28,6 +28,11 @@ extension Refusal {
         403, "endpoint_not_in_scope", "This masked key may not use this kind of endpoint. Ask for a key whose policy names it.")
     case .modelNotAllowed:
       ErrorBody(403, "model_not_allowed", "This masked key may not use this model. Ask for a key whose policy names it.")
+    case .networkNotAllowed:
+      ErrorBody(
+        403, "network_not_allowed", "This masked key may not be used from this network. Ask for a key whose policy names it.")
+    case .notYetValidKey:
+      ErrorBody(401, "key_not_yet_valid", "This masked key is not valid yet. Wait for its date, or ask for another one.")
     case .modelUnclear:
       ErrorBody(
         400, "model_unclear",

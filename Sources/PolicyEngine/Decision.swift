@@ -6,7 +6,7 @@ public import Providers
 /// Why a request is refused. Each has a name that is the same in answers, activity and docs.
 public enum Refusal: UInt8, Sendable, CaseIterable, Error {
   case sealed, missingKey, malformedKey, unknownKey, disabledKey, revokedKey, expiredKey, providerNotAllowed, noProviderKey
-  case endpointNotInScope, modelNotAllowed, modelUnclear
+  case endpointNotInScope, modelNotAllowed, modelUnclear, networkNotAllowed, notYetValidKey
 }
 
 extension Snapshot {
@@ -31,7 +31,9 @@ extension Snapshot {
     switch key.state {
     case .revoked: throw .revokedKey
     case .disabled: throw .disabledKey
-    case .active: if now.milliseconds >= key.expiresAt { throw .expiredKey }
+    case .active:
+      if now.milliseconds >= key.expiresAt { throw .expiredKey }
+      if now.milliseconds < policies[Int(key.policy)].notBefore { throw .notYetValidKey }
     }
   }
 
@@ -48,6 +50,15 @@ extension Snapshot {
   public func decide(key index: Int, endpoint kind: EndpointClass) throws(Refusal) {
     guard policies[Int(keys[index].policy)].allows(endpoint: kind) else { throw .endpointNotInScope }
   }
+
+  /// Whether requests of the key at `index` may come from `address`.
+  public func decide(key index: Int, from address: @autoclosure () -> NetworkAddress?) throws(Refusal) {
+    let policy = policies[Int(keys[index].policy)]
+    guard policy.isFromAnywhere || policy.allows(from: address()) else { throw .networkNotAllowed }
+  }
+
+  /// Bytes of a request body that the policy of the key at `index` permits.
+  public func bodyBytesMax(key index: Int) -> Int { policies[Int(keys[index].policy)].bodyBytesMax }
 
   /// Whether which model is asked for makes a difference to the key at `index`.
   public func restrictsModels(key index: Int) -> Bool { policies[Int(keys[index].policy)].restrictsModels }

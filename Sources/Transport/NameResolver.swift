@@ -48,6 +48,21 @@ public struct SocketAddress: Sendable {
     unsafe withUnsafeMutableBytes(of: &storage) { unsafe $0.storeBytes(of: address, as: sockaddr_un.self) }
   }
 
+  /// The address without the port; nil for a Unix socket.
+  var networkAddress: NetworkAddress? {
+    // SAFETY: the storage is large enough for both, and the family says which it is.
+    unsafe withUnsafeBytes(of: storage) { raw in
+      switch family {
+      case AF_INET: return unsafe NetworkAddress(v4: UInt32(bigEndian: raw.load(as: sockaddr_in.self).sin_addr.s_addr))
+      case AF_INET6:
+        return unsafe NetworkAddress(
+          high: UInt64(bigEndian: raw.load(fromByteOffset: 8, as: UInt64.self)),
+          low: UInt64(bigEndian: raw.load(fromByteOffset: 16, as: UInt64.self)))
+      default: return nil
+      }
+    }
+  }
+
   init(_ address: UnsafePointer<sockaddr>, _ length: UInt32) {
     storage = sockaddr_storage()
     self.length = length

@@ -38,6 +38,18 @@ public struct Socket: ~Copyable, @unchecked Sendable {
   /// The user ID of the process at the other end of a Unix socket; -1 when unknown.
   public var peerUserID: Int64 { unsafe linux_peer_uid(descriptor.pointee.fd) }
 
+  /// Where the peer is; nil for a Unix socket. Asked of the kernel.
+  public var peerAddress: NetworkAddress? {
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    // SAFETY: the kernel writes at most `length` bytes.
+    return unsafe withUnsafeMutableBytes(of: &storage) { raw in
+      let address = unsafe raw.baseAddress!.assumingMemoryBound(to: sockaddr.self)
+      guard unsafe getpeername(descriptor.pointee.fd, address, &length) == 0 else { return nil }
+      return unsafe SocketAddress(address, length).networkAddress
+    }
+  }
+
   /// What interrupts the waits of the task's scope on another socket with `.watched`.
   public enum Watch: Sendable { case nothing, hangup, input }
 

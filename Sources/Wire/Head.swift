@@ -50,6 +50,7 @@ public enum FieldKind: UInt8, Sendable {
       return name.equalsIgnoringCase("trailer") ? .trailer : .other
     case 9:
       if name.equalsIgnoringCase("x-api-key") { return .apiKey }
+      if name.equalsIgnoringCase("x-real-ip") { return .forwarded }
       return name.equalsIgnoringCase("forwarded") ? .forwarded : .other
     case 10:
       if name.equalsIgnoringCase("connection") { return .connection }

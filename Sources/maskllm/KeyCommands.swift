@@ -19,6 +19,9 @@ enum KeyCommands {
       Option(name: "deny-model", value: "GLOB", help: "a model that it may not name", isRepeatable: true),
       Option(
         name: "endpoint", value: "CLASS", help: "chat, responses, messages, embeddings, ... (default: all)", isRepeatable: true),
+      Option(name: "network", value: "CIDR", help: "a network that requests may come from (default: all)", isRepeatable: true),
+      Option(name: "body-bytes-max", value: "N", help: "bytes of one request body"),
+      Option(name: "not-before", value: "TIME", help: "not valid before 2027-01-31 or 2027-01-31T12:00:00Z, in UTC"),
       Option(name: "expires", value: "TIME", help: "2027-01-31 or 2027-01-31T12:00:00Z, in UTC (default: never)"),
       Option(name: "count", value: "N", help: "make so many, named NAME-1, NAME-2, ... (at most 1000)"),
       Option(name: "prefix", value: "TEXT", help: "what it starts with (default: mk)"),
@@ -34,6 +37,9 @@ enum KeyCommands {
     document.models = arguments.has("model") ? arguments.all("model") : nil
     document.denied_models = arguments.has("deny-model") ? arguments.all("deny-model") : nil
     document.endpoints = arguments.has("endpoint") ? arguments.all("endpoint") : nil
+    document.networks = arguments.has("network") ? arguments.all("network") : nil
+    document.not_before = arguments.value("not-before")
+    document.body_bytes_max = try arguments.number("body-bytes-max", 1...(1 << 32))
     (document.expires_at, document.prefix, document.count) = (arguments.value("expires"), arguments.value("prefix"), count)
     let body = try AdminLink.open(arguments).call(.post, "/v1/keys", json: document)
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
@@ -93,6 +99,9 @@ enum KeyCommands {
       providers  \(key.providers.joined(separator: ", "))
       models     \(key.models.joined(separator: ", "))\(key.denied_models.isEmpty ? "" : "; not \(key.denied_models.joined(separator: ", "))")
       endpoints  \(key.endpoints.joined(separator: ", "))
+      networks   \(key.networks.joined(separator: ", "))
+      body       \(key.body_bytes_max.map { "\($0) bytes" } ?? "as the gateway accepts")
+      valid      \(key.not_before ?? "at once")
       created    \(key.created_at)
       expires    \(key.expires_at ?? "never")
       """)

@@ -143,7 +143,9 @@ struct PolicyTests {
       Policy(providers: ["*"], models: []), Policy(providers: ["*"], endpoints: []), Policy(providers: ["*"], models: [""]),
       Policy(providers: ["*"], models: ["a b"]),
       Policy(providers: ["*"], deniedModels: ["\u{E4}"]), Policy(providers: ["*"], models: [String(repeating: "a", count: 129)]),
-      Policy(providers: ["*"], models: [String](repeating: "a", count: 101)),
+      Policy(providers: ["*"], models: [String](repeating: "a", count: 101)), Policy(providers: ["*"], networks: []),
+      Policy(providers: ["*"], networks: ["10.0.0.1/8"]), Policy(providers: ["*"], bodyBytesMax: 0),
+      Policy(providers: ["*"], networks: [String](repeating: "10.0.0.0/8", count: 101)),
     ]
     for policy in bad { #expect(throws: Fault(.invalidInput, "")) { try policy.validate() } }
     #expect(throws: Never.self) {

@@ -83,7 +83,7 @@ class TestWhatGoesThrough:
         up = running(Upstream, ok(headers=["openai-organization: org-secret", "openai-project: p", "Set-Cookie: a=b", "x-request-id: req-up", "x-ratelimit-limit-requests: 5"]))
         gw = running(Gateway, up.url)
         key = gw.key()
-        private = ["Cookie: a=b", "OpenAI-Organization: org-client", "OpenAI-Project: p", "X-Forwarded-For: 10.0.0.1", "Forwarded: for=1", "X-Amz-Security-Token: t",
+        private = ["Cookie: a=b", "OpenAI-Organization: org-client", "OpenAI-Project: p", "X-Forwarded-For: 10.0.0.1", "Forwarded: for=1", "X-Real-IP: 10.0.0.1", "X-Amz-Security-Token: t",
                    "Proxy-Authorization: Basic x", "api-key: other", "x-goog-api-key: other", "Accept-Encoding: gzip", "TE: trailers", "Via: 1.1 x"]
         kept = ["User-Agent: SDK/1", "X-Stainless-Lang: python", "OpenAI-Beta: x=y", "traceparent: 00-1"]
         _, headers, _ = split(raw(gw.port, post(CHAT, key, b"{}", private + kept)))
@@ -297,6 +297,21 @@ class TestScopes:
         assert status_of(get("/up/v1/models")) == 200 and status_of(get("/up/v1/models/gpt-4o")) == 200
         assert code_of(get("/up/v1/models/o1")) == "model_not_allowed"
         assert {e["code"] for e in gw.activity("--limit", "1000")} == {"", "model_not_allowed", "endpoint_not_in_scope", "model_unclear"}
+
+    def test_networks_dates_and_sizes(self, world):
+        up, gw, _ = world
+        ask = lambda key, body=b"{}": raw(gw.port, post(CHAT, key, body))
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+        here, elsewhere = gw.key("--provider", "*", "--network", "127.0.0.0/8", "--network", "::1"), gw.key("--provider", "*", "--network", "10.0.0.0/8")
+        later, small = gw.key("--provider", "*", "--not-before", soon), gw.key("--provider", "*", "--body-bytes-max", "10")
+        assert status_of(ask(here)) == 200
+        assert (status_of(ask(elsewhere)), code_of(ask(elsewhere))) == (403, "network_not_allowed")
+        assert status_of(ask(small, b"x" * 10)) == 200 and code_of(ask(small, b"x" * 11)) == "body_too_large"
+        assert (status_of(ask(later)), code_of(ask(later))) == (401, "key_not_yet_valid")
+        wait_until(lambda: status_of(ask(later)) == 200, "the key to become valid")
+        # What a client says of where it comes from counts for nothing.
+        forged = post(CHAT, elsewhere, b"{}", ["X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "X-Real-IP: 10.0.0.1"])
+        assert code_of(raw(gw.port, forged)) == "network_not_allowed"
 
     def test_chunked_and_slow_bodies_are_read_whole_before_anything_is_sent(self, world):
         up, gw, key = world

@@ -133,6 +133,30 @@ struct SnapshotTests {
     }
   }
 
+  @Test("a key works from its networks, from its date on, and for bodies of its size") func whereAndWhen() throws {
+    let world = World(random)
+    let start = clock.now + 10
+    world.add(policy: Policy(providers: ["*"], networks: ["10.0.0.0/8", "2001:db8::/32"], bodyBytesMax: 100))
+    world.add(policy: Policy(providers: ["*"], notBefore: start.milliseconds))
+    world.add(policy: Policy(providers: ["*"], networks: ["not a network"]))
+    let snapshot = try world.snapshot()
+    func isAllowed(_ key: Int, _ address: String?) throws -> Bool {
+      let text = world.texts[key]
+      let index = try snapshot.authenticate(text.span, now: start)
+      return (try? snapshot.decide(key: index, from: address.flatMap { NetworkAddress($0) })) != nil
+    }
+    #expect(try isAllowed(0, "10.1.2.3") && isAllowed(0, "2001:db8::1") && !isAllowed(0, "11.0.0.1") && !isAllowed(0, nil))
+    #expect(try isAllowed(1, nil) && isAllowed(1, "203.0.113.9") && !isAllowed(2, "10.1.2.3"))
+    let text = world.texts[0]
+    let index = try snapshot.authenticate(text.span, now: clock.now)
+    #expect(snapshot.bodyBytesMax(key: index) == 100)
+    #expect(refusal(snapshot, world.texts[1]) == .notYetValidKey)
+    clock.advance(seconds: 9)
+    #expect(refusal(snapshot, world.texts[1]) == .notYetValidKey)
+    clock.advance(seconds: 1)
+    #expect(refusal(snapshot, world.texts[1]) == nil)
+  }
+
   @Test("a sealed snapshot knows nobody") func sealed() throws {
     let world = World(random)
     world.add()

@@ -86,3 +86,30 @@ struct PrimitivesTests {
     #expect(equal == (false, true, false))
   }
 }
+
+struct NetworkTests {
+  @Test(
+    "a network holds its addresses and no others",
+    arguments: [
+      ("10.0.0.0/8", "10.255.0.1", true), ("10.0.0.0/8", "11.0.0.0", false), ("0.0.0.0/0", "203.0.113.9", true),
+      ("0.0.0.0/0", "2001:db8::1", false),
+      ("192.0.2.7", "192.0.2.7", true), ("192.0.2.7", "192.0.2.8", false), ("192.0.2.128/25", "192.0.2.127", false),
+      ("192.0.2.128/25", "192.0.2.128", true),
+      ("2001:db8::/32", "2001:db8:ffff::1", true), ("2001:db8::/32", "2001:db9::", false), ("::/0", "10.0.0.1", true),
+      ("::1", "::1", true), ("::1", "::2", false),
+      ("10.0.0.0/8", "::ffff:10.1.2.3", true), ("::ffff:10.0.0.0/104", "10.1.2.3", true),
+      ("2001:db8::/65", "2001:db8::8000:0:0:0", false),
+    ])
+  func contains(network: String, address: String, isInside: Bool) throws {
+    #expect(try #require(Network(network)).contains(try #require(NetworkAddress(address))) == isInside)
+  }
+
+  @Test(
+    "what could be read in two ways is no network",
+    arguments: [
+      "", "10", "10.1", "010.0.0.1", "0x0a.0.0.0/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8/8", "10.0.0.0/+8", "10.0.0.1/8",
+      "2001:db8::1/32", "::/129", "fe80::1%eth0",
+      "localhost", "10.0.0.0 /8", "1.2.3.4.5", "①.0.0.1",
+    ])
+  func refused(text: String) { #expect(Network(text) == nil) }
+}

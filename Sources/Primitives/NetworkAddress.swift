@@ -1,0 +1,64 @@
+import Glibc
+
+/// An IPv4 or IPv6 address as 128 bits; IPv4 stands in its mapped form, `::ffff:a.b.c.d`.
+public struct NetworkAddress: Hashable, Sendable {
+  public let high: UInt64
+  public let low: UInt64
+
+  public init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  /// An IPv4 address in host byte order.
+  public init(v4: UInt32) { self.init(high: 0, low: 0xFFFF_0000_0000 | UInt64(v4)) }
+
+  /// Reads dotted IPv4 or IPv6 text; nil for anything else (names, zones, octal and short forms).
+  public init?(_ text: String) {
+    var v4 = in_addr()
+    var v6 = in6_addr()
+    if unsafe inet_pton(AF_INET, text, &v4) == 1 {
+      self.init(v4: UInt32(bigEndian: v4.s_addr))
+    } else if unsafe inet_pton(AF_INET6, text, &v6) == 1 {
+      // SAFETY: in6_addr is sixteen bytes, network byte order.
+      let words = unsafe withUnsafeBytes(of: v6) { raw in
+        unsafe (raw.loadUnaligned(fromByteOffset: 0, as: UInt64.self), raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+      }
+      self.init(high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1))
+    } else {
+      return nil
+    }
+  }
+
+  var isV4: Bool { high == 0 && low >> 32 == 0xFFFF }
+}
+
+/// A run of addresses in CIDR form: `10.0.0.0/8`, `2001:db8::/32`; an address alone is a run of one.
+public struct Network: Hashable, Sendable {
+  private let base: NetworkAddress
+  /// Leading bits that count, of 128.
+  private let bits: Int
+
+  /// Reads CIDR text; nil when it is none, or when bits behind the prefix are set (a likely mistake).
+  public init?(_ text: String) {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count <= 2, let address = NetworkAddress(String(parts[0])) else { return nil }
+    let width = address.isV4 && !parts[0].contains(":") ? 32 : 128
+    var prefix = width
+    if parts.count == 2 {
+      guard let n = ASCII.decimal(Array(parts[1].utf8).span), n <= width else { return nil }
+      prefix = n
+    }
+    bits = 128 - width + prefix
+    base = address
+    guard Self.masked(base, bits) == base else { return nil }
+  }
+
+  public func contains(_ address: NetworkAddress) -> Bool { Self.masked(address, bits) == base }
+
+  private static func masked(_ a: NetworkAddress, _ bits: Int) -> NetworkAddress {
+    let high: UInt64 = bits >= 64 ? .max : bits == 0 ? 0 : .max << UInt64(64 - bits)
+    let low: UInt64 = bits >= 128 ? .max : bits <= 64 ? 0 : .max << UInt64(128 - bits)
+    return NetworkAddress(high: a.high & high, low: a.low & low)
+  }
+}
