@@ -62,15 +62,13 @@ struct Exchange: ~Copyable {
       try await client.flush()
       return client.head.isKeepAlive && client.isBodyRead
     }
-    var reusable = false
+    // A client that goes while it is told why is recorded like any other.
+    defer { finishRecord(client) }
     do throws(Ending) {
-      reusable = try await carry(&client)
+      let isReusable = try await carry(&client)
       record.outcome = .completed
-    } catch {
-      reusable = try await end(error, &client)
-    }
-    finishRecord(client)
-    return reusable
+      return isReusable
+    } catch { return try await end(error, &client) }
   }
 
   /// `GET /healthz`: alive, and whether the vault is open. Not recorded.

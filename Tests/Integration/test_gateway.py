@@ -1,5 +1,5 @@
 """The data path against upstreams that the tests play themselves, byte by byte."""
-import json, os, random, re, signal, socket, ssl, subprocess, threading, time
+import json, os, random, re, signal, socket, ssl, threading, time
 
 import pytest
 from conftest import DEMO_KEY, Gateway, Process, Upstream, cli, ok, post, raw, relay, split, wait_until
