@@ -138,7 +138,7 @@ public final class AdminAPI: @unchecked Sendable {
     let tampered = service.tamperedKeys.map {
       KeyDocument(
         id: $0.description, name: "", state: "tampered", providers: [], models: [], denied_models: [], endpoints: [],
-        networks: [],
+        networks: [], limits: Policy.Limits(),
         created_at: "", expires_at: nil, revision: 0)
     }
     return try encode(try service.listKeys().map { KeyDocument($0, isExpired: service.isExpired($0)) } + tampered)
@@ -148,14 +148,19 @@ public final class AdminAPI: @unchecked Sendable {
     let document: NewKeyDocument = try decode(
       r,
       fields: [
-        "name", "providers", "models", "denied_models", "endpoints", "networks", "not_before", "body_bytes_max", "expires_at",
+        "name", "providers", "models", "denied_models", "endpoints", "networks", "not_before", "body_bytes_max",
+        "requests_per_second", "requests_per_minute",
+        "requests_per_hour", "concurrent", "expires_at",
         "prefix", "count",
       ])
     let expiresAt = try time(document.expires_at)
     let policy = Policy(
       providers: document.providers, models: document.models ?? [Policy.any], deniedModels: document.denied_models ?? [],
       endpoints: document.endpoints ?? [Policy.any], networks: document.networks ?? [Policy.any],
-      notBefore: try time(document.not_before)?.milliseconds, bodyBytesMax: document.body_bytes_max)
+      notBefore: try time(document.not_before)?.milliseconds, bodyBytesMax: document.body_bytes_max,
+      limits: Policy.Limits(
+        requestsPerSecond: document.requests_per_second, requestsPerMinute: document.requests_per_minute,
+        requestsPerHour: document.requests_per_hour, concurrent: document.concurrent))
     let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
     // Put together from bytes: the texts never become Strings here.
     var body = ByteBuffer(capacity: 4096)

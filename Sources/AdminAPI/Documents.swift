@@ -1,5 +1,5 @@
 import Audit
-import Domain
+public import Domain
 public import FoundationEssentials
 import KeyService
 import PolicyEngine
@@ -57,6 +57,7 @@ public struct KeyDocument: Codable, Sendable {
   public var networks: [String]
   public var not_before: String?
   public var body_bytes_max: Int?
+  public var limits: Policy.Limits
   public var created_at: String
   public var expires_at: String?
   public var revision: Int64
@@ -75,6 +76,10 @@ public struct NewKeyDocument: Codable, Sendable {
   public var networks: [String]?
   public var not_before: String?
   public var body_bytes_max: Int?
+  public var requests_per_second: Int?
+  public var requests_per_minute: Int?
+  public var requests_per_hour: Int?
+  public var concurrent: Int?
   public var expires_at: String?
   public var prefix: String?
   /// Makes so many, named `name-1`, `name-2`, …; the answer is then a list.
@@ -130,6 +135,7 @@ extension KeyDocument {
       providers: key.policy.providers, models: key.policy.models, denied_models: key.policy.deniedModels,
       endpoints: key.policy.endpoints, networks: key.policy.networks,
       not_before: key.policy.notBefore.map { Timestamp(milliseconds: $0).rfc3339 }, body_bytes_max: key.policy.bodyBytesMax,
+      limits: key.policy.limits,
       created_at: key.createdAt.rfc3339, expires_at: key.expiresAt?.rfc3339,
       revision: key.revision)
   }

@@ -16,12 +16,41 @@ public struct Policy: Hashable, Sendable {
   public var notBefore: Int64?
   /// Bytes of one request body; nil: what the gateway accepts.
   public var bodyBytesMax: Int?
+  public var limits: Limits
+
+  /// Requests per window and at once, of one key on one node; nil: no limit.
+  public struct Limits: Hashable, Sendable, Codable {
+    public var requestsPerSecond: Int?
+    public var requestsPerMinute: Int?
+    public var requestsPerHour: Int?
+    /// Requests in flight at the same time.
+    public var concurrent: Int?
+
+    public init(requestsPerSecond: Int? = nil, requestsPerMinute: Int? = nil, requestsPerHour: Int? = nil, concurrent: Int? = nil)
+    {
+      self.requestsPerSecond = requestsPerSecond
+      self.requestsPerMinute = requestsPerMinute
+      self.requestsPerHour = requestsPerHour
+      self.concurrent = concurrent
+    }
+
+    public static let countMax = 1_000_000
+    public var isEmpty: Bool { self == Limits() }
+
+    private enum CodingKeys: String, CodingKey {
+      case requestsPerSecond = "requests_per_second"
+      case requestsPerMinute = "requests_per_minute"
+      case requestsPerHour = "requests_per_hour"
+      case concurrent
+    }
+  }
 
   public init(
     providers: [String], models: [String] = [any], deniedModels: [String] = [], endpoints: [String] = [any],
     networks: [String] = [any],
-    notBefore: Int64? = nil, bodyBytesMax: Int? = nil
+    notBefore: Int64? = nil, bodyBytesMax: Int? = nil, limits: Limits = Limits()
   ) {
+    self.limits = limits
     self.providers = providers
     self.networks = networks
     self.notBefore = notBefore
@@ -53,6 +82,10 @@ public struct Policy: Hashable, Sendable {
       throw Fault(
         .invalidInput, "'\(network.prefix(50))' is no network", hint: "write it as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")
     }
+    for count in [limits.requestsPerSecond, limits.requestsPerMinute, limits.requestsPerHour, limits.concurrent] {
+      guard let count, !(1...Limits.countMax).contains(count) else { continue }
+      throw Fault(.invalidInput, "a limit is no number from 1 to \(Limits.countMax)")
+    }
     if let bodyBytesMax, bodyBytesMax < 1 { throw Fault(.invalidInput, "the body limit is no positive number of bytes") }
     guard networks.count <= Self.globsMax else { throw Fault(.invalidInput, "more than \(Self.globsMax) networks") }
     for list in [models, deniedModels] {
@@ -67,6 +100,7 @@ extension Policy: Codable {
     case providers, models, endpoints, networks
     case notBefore = "not_before_ms"
     case bodyBytesMax = "body_bytes_max"
+    case limits
     case deniedModels = "denied_models"
   }
 
@@ -80,6 +114,7 @@ extension Policy: Codable {
     networks = try container.decodeIfPresent([String].self, forKey: .networks) ?? [Self.any]
     notBefore = try container.decodeIfPresent(Int64.self, forKey: .notBefore)
     bodyBytesMax = try container.decodeIfPresent(Int.self, forKey: .bodyBytesMax)
+    limits = try container.decodeIfPresent(Limits.self, forKey: .limits) ?? Limits()
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -91,5 +126,6 @@ extension Policy: Codable {
     try container.encode(networks, forKey: .networks)
     try container.encodeIfPresent(notBefore, forKey: .notBefore)
     try container.encodeIfPresent(bodyBytesMax, forKey: .bodyBytesMax)
+    if !limits.isEmpty { try container.encode(limits, forKey: .limits) }
   }
 }

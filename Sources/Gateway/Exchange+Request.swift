@@ -43,9 +43,24 @@ extension Exchange {
     if let encoding = client.head.value(of: .contentEncoding), !bytes.extracting(encoding.range).equalsIgnoringCase("identity") {
       throw .refused(Answers.encodedBody, .refused)
     }
+    try admit(snapshot.meters(key: index))
     bodyMax = min(shard.limits.bodyMax, snapshot.bodyBytesMax(key: index))
     if case .length(let n) = client.head.framing, n > bodyMax { throw .refused(Answers.bodyTooLarge, .refused) }
     return position
+  }
+
+  /// Counts the request against the key's limits.
+  private mutating func admit(_ meters: KeyMeters?) throws(Ending) {
+    guard let meters else { return }
+    switch meters.admit(now: started) {
+    case .admitted: self.meters = meters
+    case .tooManyAtOnce:
+      retryAfterMilliseconds = 1000
+      throw .refused(Answers.tooManyAtOnce, .refused)
+    case .tooOften(let milliseconds):
+      retryAfterMilliseconds = milliseconds
+      throw .refused(Refusal.rateLimited.answer, .refused)
+    }
   }
 
   /// For a key that is for certain models: what the path and query say of the model. A body is read before it is sent on.

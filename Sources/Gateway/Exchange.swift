@@ -38,6 +38,9 @@ struct Exchange: ~Copyable {
   var endpoint: Endpoint?
   /// Bytes of content that are accepted.
   var bodyMax = 0
+  /// The key's counters, from admission to the end.
+  var meters: KeyMeters?
+  var retryAfterMilliseconds = 0
   /// The key's position, when the model in the body decides whether the request may go on.
   var modelKey: Int?
   /// Whether the head of an answer has gone to the client: from then on, errors can only be events or a cut.
@@ -125,7 +128,8 @@ struct Exchange: ~Copyable {
     client.startBodyIfNeeded()
     let isRead = client.dropArrivedBody()
     let closing = !isRead || !client.head.isKeepAlive || client.isLast
-    body.write(to: &client.outbound, family: family, requestID: id.span, closing: closing)
+    body.write(
+      to: &client.outbound, family: family, requestID: id.span, closing: closing, retryAfterMilliseconds: retryAfterMilliseconds)
     record.bytesOut = client.outbound.count
     try await client.flush()
     return !closing
@@ -146,6 +150,7 @@ struct Exchange: ~Copyable {
   }
 
   private mutating func finishRecord(_ client: borrowing ServerConnection) {
+    meters?.finish()
     record.bytesIn = client.contentBytes
     record.usage = meter.usage
     record.key = keyID

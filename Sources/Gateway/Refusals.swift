@@ -33,6 +33,10 @@ extension Refusal {
         403, "network_not_allowed", "This masked key may not be used from this network. Ask for a key whose policy names it.")
     case .notYetValidKey:
       ErrorBody(401, "key_not_yet_valid", "This masked key is not valid yet. Wait for its date, or ask for another one.")
+    case .rateLimited:
+      ErrorBody(
+        429, "rate_limited", "This masked key has used up its requests for now. Slow down, or ask for a higher limit.",
+        mayRetry: true)
     case .modelUnclear:
       ErrorBody(
         400, "model_unclear",
@@ -47,6 +51,8 @@ extension Refusal {
 
 /// Answers that are not about the key.
 enum Answers {
+  static let tooManyAtOnce = ErrorBody(
+    429, "too_many_at_once", "This masked key has as many requests in flight as it may. Wait for one to end.", mayRetry: true)
   static let unknownProvider = ErrorBody(
     404, "unknown_provider",
     "No provider of that name. The URL is http://HOST:PORT/PROVIDER/NATIVE-PATH; see 'maskllm provider list'.")

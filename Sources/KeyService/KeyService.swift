@@ -30,6 +30,8 @@ public final class KeyService: @unchecked Sendable {
   var providersByName: [String: Provider] = [:]
   var providerKeys: [ProviderKey] = []
   var credentials: [RecordID: Credential] = [:]
+  /// Of keys with limits. Kept from snapshot to snapshot, so that a change elsewhere forgives nobody.
+  private var meters: [RecordID: KeyMeters] = [:]
 
   public init(
     store: any Store, sink: any SnapshotSink, clock: any WallClock = SystemClock(),
@@ -103,7 +105,10 @@ public final class KeyService: @unchecked Sendable {
         provider, index: index,
         credentials: providerKeys.filter { $0.provider == provider.name }.compactMap { credentials[$0.id] })
     }
-    return Snapshot(generation: generation, keys: Array(keys.values), peppers: vault.peppers(), upstreams: upstreams)
+    meters = meters.filter { keys[$0.key]?.policy.limits == $0.value.limits }
+    for (id, key) in keys where !key.policy.limits.isEmpty && meters[id] == nil { meters[id] = KeyMeters(key.policy.limits) }
+    return Snapshot(
+      generation: generation, keys: Array(keys.values), peppers: vault.peppers(), upstreams: upstreams, meters: meters)
   }
 
   /// Takes the current state into force everywhere.

@@ -57,6 +57,11 @@ public final class Resolver: Sendable {
     let index = try snapshot.authenticate(maskedKey, now: clock.now)
     guard let upstream = snapshot.upstream(named: provider) else { throw .providerNotAllowed }
     let position = try snapshot.decide(key: index, upstream: upstream)
+    if let meters = snapshot.meters(key: index) {
+      // A key lent counts as a request, in this process's own count.
+      guard meters.admit(now: monotonicNanoseconds()) == .admitted else { throw .rateLimited }
+      meters.finish()
+    }
     let credential = upstream.credentials[position]
     return credential.withSecret(use)
   }

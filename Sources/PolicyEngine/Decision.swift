@@ -6,7 +6,7 @@ public import Providers
 /// Why a request is refused. Each has a name that is the same in answers, activity and docs.
 public enum Refusal: UInt8, Sendable, CaseIterable, Error {
   case sealed, missingKey, malformedKey, unknownKey, disabledKey, revokedKey, expiredKey, providerNotAllowed, noProviderKey
-  case endpointNotInScope, modelNotAllowed, modelUnclear, networkNotAllowed, notYetValidKey
+  case endpointNotInScope, modelNotAllowed, modelUnclear, networkNotAllowed, notYetValidKey, rateLimited
 }
 
 extension Snapshot {
@@ -53,9 +53,12 @@ extension Snapshot {
 
   /// Whether requests of the key at `index` may come from `address`.
   public func decide(key index: Int, from address: @autoclosure () -> NetworkAddress?) throws(Refusal) {
-    let policy = policies[Int(keys[index].policy)]
-    guard policy.isFromAnywhere || policy.allows(from: address()) else { throw .networkNotAllowed }
+    let policy = Int(keys[index].policy)
+    guard policies[policy].isFromAnywhere || policies[policy].allows(from: address()) else { throw .networkNotAllowed }
   }
+
+  /// The counters of the key at `index`; nil when it has no limits.
+  public func meters(key index: Int) -> KeyMeters? { meters.isEmpty ? nil : meters[index] }
 
   /// Bytes of a request body that the policy of the key at `index` permits.
   public func bodyBytesMax(key index: Int) -> Int { policies[Int(keys[index].policy)].bodyBytesMax }

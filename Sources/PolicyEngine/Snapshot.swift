@@ -1,6 +1,6 @@
 public import Cryptography
 public import Domain
-import Primitives
+public import Primitives
 
 /// The immutable state that a request is decided on. A change makes a new one; nobody ever sees half of it.
 public final class Snapshot: Sendable {
@@ -11,6 +11,8 @@ public final class Snapshot: Sendable {
   let policies: [CompiledPolicy]
   let peppers: [Pepper]
   public let upstreams: [Upstream]
+  /// By the key's position; empty when no key has limits.
+  let meters: [KeyMeters?]
 
   private init(
     isSealed: Bool, generation: UInt64, keys: KeyTable, policies: [CompiledPolicy], peppers: [Pepper], upstreams: [Upstream]
@@ -21,6 +23,7 @@ public final class Snapshot: Sendable {
     self.policies = policies
     self.peppers = peppers
     self.upstreams = upstreams
+    meters = []
   }
 
   /// While the vault is sealed nothing is known and nothing passes.
@@ -29,32 +32,37 @@ public final class Snapshot: Sendable {
   }
 
   /// Keys whose pepper is unknown cannot be checked and are left out.
-  public init(generation: UInt64, keys: [MaskedKey], peppers: [Pepper], upstreams: [Upstream]) {
+  public init(
+    generation: UInt64, keys: [MaskedKey], peppers: [Pepper], upstreams: [Upstream], meters known: [RecordID: KeyMeters] = [:]
+  ) {
     precondition(!peppers.isEmpty)
     isSealed = false
     self.generation = generation
     self.peppers = peppers
     self.upstreams = upstreams
     var policies: [CompiledPolicy] = []
-    var known: [Policy: UInt32] = [:]
+    var compiled: [Policy: UInt32] = [:]
+    var meters: [KeyMeters?] = []
     var entries: [KeyEntry] = []
     entries.reserveCapacity(keys.count)
     for key in keys {
       guard let pepper = peppers.firstIndex(where: { $0.version == key.pepperVersion }), let hash = Digest256(key.hash.span)
       else { continue }
       let policy: UInt32
-      if let index = known[key.policy] {
+      if let index = compiled[key.policy] {
         policy = index
       } else {
         policy = UInt32(policies.count)
-        known[key.policy] = policy
+        compiled[key.policy] = policy
         policies.append(CompiledPolicy(key.policy, upstreams))
       }
       entries.append(
         KeyEntry(
           id: key.id, hash: hash, expiresAt: key.expiresAt?.milliseconds ?? .max, state: key.state, pepper: UInt16(pepper),
           policy: policy))
+      if !known.isEmpty { meters.append(known[key.id]) }
     }
+    self.meters = meters
     self.policies = policies
     self.keys = KeyTable(entries)
   }

@@ -19,7 +19,9 @@ public struct ErrorBody: Sendable {
   }
 
   /// The whole answer, head and body. `closing` adds `Connection: close`.
-  public func write(to buffer: inout ByteBuffer, family: Provider.Family, requestID: Span<UInt8>, closing: Bool) {
+  public func write(
+    to buffer: inout ByteBuffer, family: Provider.Family, requestID: Span<UInt8>, closing: Bool, retryAfterMilliseconds: Int = 0
+  ) {
     var body = ByteBuffer(capacity: 512)
     writeJSON(to: &body, family: family, requestID: requestID)
     buffer.append("HTTP/1.1 ")
@@ -32,6 +34,13 @@ public struct ErrorBody: Sendable {
     buffer.append(family == .anthropic ? "request-id: " : "x-request-id: ")
     buffer.append(requestID)
     buffer.append("\r\n")
+    if retryAfterMilliseconds > 0 {
+      buffer.append("retry-after-ms: ")
+      buffer.append(decimal: retryAfterMilliseconds)
+      buffer.append("\r\nretry-after: ")
+      buffer.append(decimal: (retryAfterMilliseconds + 999) / 1000)
+      buffer.append("\r\n")
+    }
     if closing { buffer.append("Connection: close\r\n") }
     buffer.append("\r\n")
     buffer.append(body.readable)

@@ -21,6 +21,10 @@ enum KeyCommands {
         name: "endpoint", value: "CLASS", help: "chat, responses, messages, embeddings, ... (default: all)", isRepeatable: true),
       Option(name: "network", value: "CIDR", help: "a network that requests may come from (default: all)", isRepeatable: true),
       Option(name: "body-bytes-max", value: "N", help: "bytes of one request body"),
+      Option(name: "requests-per-second", value: "N", help: "requests, on each node; so many may come at once"),
+      Option(name: "requests-per-minute", value: "N", help: "the same by the minute"),
+      Option(name: "requests-per-hour", value: "N", help: "the same by the hour"),
+      Option(name: "concurrent", value: "N", help: "requests in flight at the same time"),
       Option(name: "not-before", value: "TIME", help: "not valid before 2027-01-31 or 2027-01-31T12:00:00Z, in UTC"),
       Option(name: "expires", value: "TIME", help: "2027-01-31 or 2027-01-31T12:00:00Z, in UTC (default: never)"),
       Option(name: "count", value: "N", help: "make so many, named NAME-1, NAME-2, ... (at most 1000)"),
@@ -40,6 +44,11 @@ enum KeyCommands {
     document.networks = arguments.has("network") ? arguments.all("network") : nil
     document.not_before = arguments.value("not-before")
     document.body_bytes_max = try arguments.number("body-bytes-max", 1...(1 << 32))
+    let counts = 1...Policy.Limits.countMax
+    document.requests_per_second = try arguments.number("requests-per-second", counts)
+    document.requests_per_minute = try arguments.number("requests-per-minute", counts)
+    document.requests_per_hour = try arguments.number("requests-per-hour", counts)
+    document.concurrent = try arguments.number("concurrent", counts)
     (document.expires_at, document.prefix, document.count) = (arguments.value("expires"), arguments.value("prefix"), count)
     let body = try AdminLink.open(arguments).call(.post, "/v1/keys", json: document)
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
@@ -80,6 +89,14 @@ enum KeyCommands {
     try print(try AdminLink.open(arguments).call(.get, "/v1/keys/\(percentEncoded(id))"), arguments)
   }
 
+  private static func limits(_ limits: Policy.Limits) -> String {
+    let parts = [
+      (limits.requestsPerSecond, "a second"), (limits.requestsPerMinute, "a minute"), (limits.requestsPerHour, "an hour"),
+      (limits.concurrent, "at once"),
+    ].compactMap { count, window in count.map { "\($0) \(window)" } }
+    return parts.isEmpty ? "none" : parts.joined(separator: ", ")
+  }
+
   private static func change(_ change: MaskedKey.Change, _ summary: String) -> Command {
     Command(path: ["key", change.rawValue], operand: "ID", summary: summary, options: Unsealing.options + [Command.json]) {
       arguments throws(Fault) in
@@ -101,6 +118,7 @@ enum KeyCommands {
       endpoints  \(key.endpoints.joined(separator: ", "))
       networks   \(key.networks.joined(separator: ", "))
       body       \(key.body_bytes_max.map { "\($0) bytes" } ?? "as the gateway accepts")
+      limits     \(limits(key.limits))
       valid      \(key.not_before ?? "at once")
       created    \(key.created_at)
       expires    \(key.expires_at ?? "never")

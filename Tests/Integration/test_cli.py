@@ -75,6 +75,8 @@ def test_secrets_come_from_a_descriptor_or_standard_input(data):
     (["key", "create", "--name", "n", "--provider", "*", "--network", "10.0.0.1/8"], "is no network"),
     (["key", "create", "--name", "n", "--provider", "*", "--not-before", "soon"], "that is no time"),
     (["key", "create", "--name", "n", "--provider", "*", "--body-bytes-max", "0"], "is no number from 1"),
+    (["key", "create", "--name", "n", "--provider", "*", "--requests-per-minute", "0"], "is no number from 1"),
+    (["key", "create", "--name", "n", "--provider", "*", "--concurrent", "many"], "is no number from 1"),
     (["key", "show"], "ID is missing"), (["key", "show", "short"], "that is no ID"), (["key", "show", "AAAAAAAAAAAA"], "there is no key"),
     (["key", "show", "AAAAAAAAAAAA", "BBBBBBBBBBBB"], "only one ID"), (["key", "revoke", "AAAAAAAAAAAA"], "there is no key"),
     (["key", "list", "--json=yes"], "takes no value"), (["provider-key", "add"], "PROVIDER is missing"), (["provider-key", "add", "nobody"], "no provider of that name"),

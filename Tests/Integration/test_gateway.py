@@ -313,6 +313,40 @@ class TestScopes:
         forged = post(CHAT, elsewhere, b"{}", ["X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "X-Real-IP: 10.0.0.1"])
         assert code_of(raw(gw.port, forged)) == "network_not_allowed"
 
+    def test_requests_in_a_window(self, world):
+        up, gw, _ = world
+        key = gw.key("--provider", "*", "--requests-per-hour", "5")
+        answers = [raw(gw.port, post(CHAT, key)) for _ in range(8)]  # over both loops
+        assert sorted(map(status_of, answers)) == [200] * 5 + [429] * 3
+        status, headers, body = split(answers[-1])
+        assert code_of(answers[-1]) == "rate_limited" and 715 <= int(headers["retry-after"]) <= 720 and headers["x-should-retry"] == "true"
+        assert 715_000 <= int(headers["retry-after-ms"]) <= 720_000
+        gw.key()  # another change does not forgive
+        assert status_of(raw(gw.port, post(CHAT, key))) == 429
+
+    def test_requests_at_once(self, running):
+        go = threading.Event()
+
+        def play(s, request):
+            assert go.wait(10)
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        up = running(Upstream, play)
+        gw = running(Gateway, up.url)
+        key = gw.key("--provider", "*", "--concurrent", "2")
+        held = [socket.create_connection(("127.0.0.1", gw.port), 10) for _ in range(3)]
+        for s in held[:2]:
+            s.sendall(post(CHAT, key))
+        wait_until(lambda: len(up.requests) == 2, "both requests")
+        assert code_of(raw(gw.port, post(CHAT, key))) == "too_many_at_once"
+        held[0].close()  # a client that goes makes room
+        wait_until(lambda: gw.activity()[0]["outcome"] == "client_gone" or gw.activity()[1]["outcome"] == "client_gone", "its end")
+        held[2].sendall(post(CHAT, key))
+        wait_until(lambda: len(up.requests) == 3, "the third request")
+        go.set()
+        assert all(s.recv(4096).startswith(b"HTTP/1.1 200") for s in held[1:])
+        assert status_of(raw(gw.port, post(CHAT, key))) == 200
+
     def test_chunked_and_slow_bodies_are_read_whole_before_anything_is_sent(self, world):
         up, gw, key = world
         head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n".encode()

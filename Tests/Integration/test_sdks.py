@@ -103,6 +103,13 @@ class TestOpenAI:
             world.openai(world.gateway.key("--provider", "ant")).chat.completions.create(model="demo-small", messages=HELLO)
         assert e.value.code == "provider_not_allowed"
 
+    def test_a_used_up_limit_is_a_rate_limit_error(self, world):
+        client = world.openai(world.gateway.key("--provider", "up", "--requests-per-hour", "1"), max_retries=0)
+        client.models.list()
+        with pytest.raises(openai.RateLimitError) as e:
+            client.models.list()
+        assert e.value.code == "rate_limited" and int(e.value.response.headers["retry-after"]) > 3500
+
     def test_an_endpoint_that_is_not_passed_is_a_permission_error(self, world):
         with pytest.raises(openai.PermissionDeniedError) as e:
             world.openai().files.list()
