@@ -156,5 +156,5 @@ public struct RequestReader: Sendable {
       && probe.text(0).count > 0
   }
 
-  private static let paths = JSONPaths([("model", .text(0))])
+  private static let paths = JSONPaths([("model", .text(0))], noticesCaseVariants: true)
 }

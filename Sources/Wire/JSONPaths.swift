@@ -25,11 +25,16 @@ public struct JSONPaths: Sendable {
   private(set) var nodes = [Node(sibling: JSONPaths.none, start: 0, count: 0, slot: .inner)]
   // One flat array: a look-up on the data path touches no reference count.
   private var names: [UInt8] = []
+  let noticesCaseVariants: Bool
   static let none: UInt8 = 255
   static let root: UInt8 = 0
 
   /// `paths` are names joined by dots (`usage.prompt_tokens`); at most 63 nodes and 47 bytes a name.
-  public init(_ paths: [(String, Slot)]) {
+  ///
+  /// With `noticesCaseVariants`, names that differ from these in the case of their letters only are reported (a check per name,
+  /// for documents that a decision depends on).
+  public init(_ paths: [(String, Slot)], noticesCaseVariants: Bool = false) {
+    self.noticesCaseVariants = noticesCaseVariants
     for (path, slot) in paths {
       var node = Self.root
       for name in path.split(separator: ".") {

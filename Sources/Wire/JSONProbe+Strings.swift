@@ -45,7 +45,9 @@ extension JSONProbe {
     guard captures, nameCount < Self.nameMax else { return }
     node = paths.child(of: stack[depth - 1], name.span.extracting(0..<nameCount))
     if node == JSONPaths.none {
-      if paths.hasCaseVariant(of: stack[depth - 1], name.span.extracting(0..<nameCount)) { hasCaseVariant = true }
+      if paths.noticesCaseVariants, paths.hasCaseVariant(of: stack[depth - 1], name.span.extracting(0..<nameCount)) {
+        hasCaseVariant = true
+      }
     } else {
       if seen >> UInt64(node) & 1 == 1 { hasDuplicate = true }
       seen |= 1 << UInt64(node)

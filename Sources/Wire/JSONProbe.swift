@@ -33,7 +33,7 @@ public struct JSONProbe: Sendable {
 
   public internal(set) var status = Status.incomplete
   public internal(set) var hasDuplicate = false
-  /// A name that differs from one asked for in the case of its letters only: which of them a parser takes is its own taste.
+  /// Where the paths notice it: a name that differs from one asked for in the case of its letters only: which of them a parser takes is its own taste.
   public internal(set) var hasCaseVariant = false
   public internal(set) var isTruncated = false
   var numbers = InlineArray<8, Int64>(repeating: 0)
