@@ -58,7 +58,7 @@ let package = Package(
     floor(
       "AdminAPI",
       ["Primitives", "Cryptography", "Domain", "Wire", "Transport", "Providers", "Vault", "PolicyEngine", "Audit", "KeyService"]),
-    floor("MaskLLM", ["Primitives", "Cryptography", "Storage", "PolicyEngine", "KeyService"]),
+    floor("MaskLLM", ["Primitives", "Cryptography", "Storage", "Providers", "PolicyEngine", "KeyService"]),
     floor("DemoProvider", ["Primitives", "Wire", "Transport"]),
     // Floor 7
     .executableTarget(

@@ -72,14 +72,13 @@ extension Exchange {
       while start > 0, target[start - 1] != UInt8(ascii: "/") { start -= 1 }
       try shard.snapshot.decide(key: key, model: target.extracting(start..<query))
     } else if endpoint.method == .post {
-      modelKey = key
+      decidesOnModel = true
     }
   }
 
   /// Reads the whole body into `relay` and decides on the model it names. What was checked is what is sent.
   mutating func decideModel(_ client: inout ServerConnection) async throws(Ending) {
-    guard let key = modelKey else { return }
-    let generation = shard.snapshot.generation
+    guard decidesOnModel, let keyID else { return }
     let isChunked = client.head.framing == .chunked
     while try !takeContent(&client, isChunked: isChunked, atMost: .max) {
       do throws(IOFailure) { try await client.readMore() } catch {
@@ -91,8 +90,9 @@ extension Exchange {
       }
     }
     guard reader.namesOneModel() else { throw .refused(Refusal.modelUnclear.answer, .refused) }
-    // Positions belong to a snapshot: after a change meanwhile, the client asks again.
-    guard generation == shard.snapshot.generation else { throw .refused(Answers.stopping, .refused) }
+    // Much may have changed while the body arrived: the decision is made on what is in force now.
+    try recheck()
+    guard let key = shard.snapshot.position(of: keyID) else { throw .refused(Refusal.unknownKey.answer, .refused) }
     let model = reader.model
     do throws(Refusal) { try shard.snapshot.decide(key: key, model: model.span) } catch { throw .refused(error.answer, .refused) }
   }

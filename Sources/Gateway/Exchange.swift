@@ -41,8 +41,8 @@ struct Exchange: ~Copyable {
   /// The key's counters, from admission to the end.
   var meters: KeyMeters?
   var retryAfterMilliseconds = 0
-  /// The key's position, when the model in the body decides whether the request may go on.
-  var modelKey: Int?
+  /// Whether the model in the body decides if the request may go on.
+  var decidesOnModel = false
   /// Whether the head of an answer has gone to the client: from then on, errors can only be events or a cut.
   var hasAnswered = false
   var isChunkedAnswer = false

@@ -2,6 +2,7 @@ import Cryptography
 import KeyService
 public import PolicyEngine
 public import Primitives
+public import Providers
 import Storage
 import Synchronization
 
@@ -49,14 +50,24 @@ public final class Resolver: Sendable {
 
   /// Checks `maskedKey` and lends the real key for `provider` to `use`, for as long as that call takes.
   ///
-  /// Throws `Refusal` with the rule that refused: the same rules, in the same order, as the gateway's. Allocates nothing.
+  /// `endpoint` and `model` say what the key is wanted for. A masked key that is scoped to some of either is lent only for
+  /// those; one that is scoped to networks is not lent at all, because a process is in none. What the caller then does with
+  /// the real key is the caller's honesty. Throws `Refusal` with the rule that refused, the same as the gateway's. Allocates
+  /// nothing.
   public func withProviderKey<Result>(
-    for maskedKey: Span<UInt8>, provider: Span<UInt8>, _ use: (Span<UInt8>) -> Result
+    for maskedKey: Span<UInt8>, provider: Span<UInt8>, endpoint: EndpointClass? = nil, model: Span<UInt8> = Span(),
+    _ use: (Span<UInt8>) -> Result
   ) throws(Refusal) -> Result {
     let snapshot = try current()
     let index = try snapshot.authenticate(maskedKey, now: clock.now)
     guard let upstream = snapshot.upstream(named: provider) else { throw .providerNotAllowed }
     let position = try snapshot.decide(key: index, upstream: upstream)
+    try snapshot.decide(key: index, from: nil)
+    try snapshot.decide(key: index, anyOr: endpoint)
+    if snapshot.restrictsModels(key: index) {
+      guard !model.isEmpty else { throw .modelUnclear }
+      try snapshot.decide(key: index, model: model)
+    }
     if let meters = snapshot.meters(key: index) {
       // A key lent counts as a request, in this process's own count.
       guard meters.admit(now: monotonicNanoseconds()) == .admitted else { throw .rateLimited }

@@ -8,6 +8,7 @@ struct CompiledPolicy: Sendable {
   private let endpoints: UInt32
   private let allowed: [[UInt8]]
   private let denied: [[UInt8]]
+  let allowsEveryEndpoint: Bool
   /// Whether the model has to be known before a request may go on.
   let restrictsModels: Bool
   /// nil: from anywhere.
@@ -23,6 +24,7 @@ struct CompiledPolicy: Sendable {
       policy.endpoints.contains(Policy.any) || policy.endpoints.contains("\(kind.name)")
         ? bits | 1 << UInt32(kind.rawValue) : bits
     }
+    allowsEveryEndpoint = EndpointClass.allCases.count == endpoints.nonzeroBitCount
     allowed = policy.models.map { Array($0.utf8) }
     denied = policy.deniedModels.map { Array($0.utf8) }
     restrictsModels = policy.restrictsModels

@@ -37,6 +37,9 @@ extension Snapshot {
     }
   }
 
+  /// The position of the key `id`; positions mean something within one snapshot only.
+  public func position(of id: RecordID) -> Int? { keys.index(of: id) }
+
   public func keyID(at index: Int) -> RecordID { keys[index].id }
 
   /// Whether the key at `index` may call `upstream`, and with which of its credentials (a position).
@@ -49,6 +52,12 @@ extension Snapshot {
   /// Whether the key at `index` may use endpoints of `kind`.
   public func decide(key index: Int, endpoint kind: EndpointClass) throws(Refusal) {
     guard policies[Int(keys[index].policy)].allows(endpoint: kind) else { throw .endpointNotInScope }
+  }
+
+  /// The same where the endpoint may not be known: then all of them have to be in scope.
+  public func decide(key index: Int, anyOr kind: EndpointClass?) throws(Refusal) {
+    if let kind { return try decide(key: index, endpoint: kind) }
+    guard policies[Int(keys[index].policy)].allowsEveryEndpoint else { throw .endpointNotInScope }
   }
 
   /// Whether requests of the key at `index` may come from `address`.

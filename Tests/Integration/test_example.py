@@ -31,6 +31,9 @@ def test_it_resolves_and_refuses_as_the_gateway_does(example, running):
     assert resolve(key) == (0, f"resolved: a provider key of {len(DEMO_KEY)} bytes")
     assert resolve(key, "ant") == (1, "refused: providerNotAllowed")
     assert resolve(key[:-1]) == (1, "refused: malformedKey")
+    # A scoped key is not lent to somebody who does not say what for.
+    for scope, refusal in (("--model=gpt-4*", "modelUnclear"), ("--endpoint=chat", "endpointNotInScope"), ("--network=127.0.0.0/8", "networkNotAllowed")):
+        assert resolve(gw.key("--provider", "up", scope)) == (1, f"refused: {refusal}")
     gw.cli("key", "revoke", key.split("_")[1])
     assert resolve(key) == (1, "refused: revokedKey")
 

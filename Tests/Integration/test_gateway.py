@@ -361,6 +361,20 @@ class TestScopes:
                 assert status_of(s.recv(4096)) == status
         assert [r["body"] for r in up.requests] == [b'{"x":"y","model":"gpt-4o"}']
 
+    @pytest.mark.parametrize("change, code", [(None, 200), ("disable", "disabled_key"), ("revoke", "revoked_key")])
+    def test_what_changes_while_a_body_arrives_counts(self, world, change, code):
+        up, gw, key = world
+        body = b'{"model":"gpt-4o"}'
+        with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
+            s.sendall(post(CHAT, key, body)[:-5])
+            gw.key()  # every position may have moved
+            if change:
+                gw.cli("key", change, key.split("_")[1])
+            s.sendall(body[-5:])
+            answer = s.recv(4096)
+        assert (status_of(answer) if code == 200 else code_of(answer)) == code
+        assert len(up.requests) == (1 if code == 200 else 0)
+
     def test_the_body_limit_holds_for_bodies_that_are_held(self, running):
         gw = running(Gateway, running(Upstream, ok()).url, config="limits:\n  body_bytes_max: 1000\n")
         key = gw.key("--provider", "*", "--model", "m")
