@@ -14,25 +14,20 @@ enum ActivityCommand {
       Command.json,
     ]
   ) { arguments throws(Fault) in
-    try arguments.noOperands()
     let parameters = ["key", "provider", "from", "to", "limit"].compactMap { name in
       arguments.value(name).map { "\(name)=\(percentEncoded($0))" }
     }
-    let body = try AdminLink.open(arguments).call(.get, "/v1/activity?\(parameters.joined(separator: "&"))")
-    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
-    let entries: [ActivityDocument] = try decode(body)
-    func tokens(_ n: Int64?) -> String { n.map { "\($0)" } ?? "-" }
-    Terminal.result(
-      Terminal.table(
-        ["TIME", "KEY", "PROVIDER", "ENDPOINT", "MODEL", "STATUS", "OUTCOME", "IN", "OUT", "MS"],
-        entries.map {
-          [
-            $0.at, $0.key ?? "-", $0.provider.isEmpty ? "-" : $0.provider, $0.endpoint ?? "-",
-            $0.model.isEmpty ? "-" : Terminal.plain($0.model),
-            $0.status == 0 ? "-" : "\($0.status)", $0.code.isEmpty ? $0.outcome : $0.code, tokens($0.input_tokens),
-            tokens($0.output_tokens),
-            "\($0.duration_us / 1000)",
-          ]
-        }))
+    let headings = ["TIME", "KEY", "PROVIDER", "ENDPOINT", "MODEL", "STATUS", "OUTCOME", "IN", "OUT", "MS"]
+    try printList("/v1/activity?\(parameters.joined(separator: "&"))", arguments, headings) { (entry: ActivityDocument) in
+      [
+        entry.at, entry.key ?? "-", orDash(entry.provider), entry.endpoint ?? "-", orDash(Terminal.plain(entry.model)),
+        entry.status == 0 ? "-" : "\(entry.status)", entry.code.isEmpty ? entry.outcome : entry.code, tokens(entry.input_tokens),
+        tokens(entry.output_tokens), "\(entry.duration_us / 1000)",
+      ]
+    }
   }
+
+  private static func tokens(_ count: Int64?) -> String { count.map { "\($0)" } ?? "-" }
+
+  private static func orDash(_ text: String) -> String { text.isEmpty ? "-" : text }
 }

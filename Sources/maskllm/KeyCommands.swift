@@ -65,19 +65,12 @@ enum KeyCommands {
     path: ["key", "list"], summary: "list the masked keys, without their secrets", options: Unsealing.options + [Command.json]
   ) {
     arguments throws(Fault) in
-    try arguments.noOperands()
-    let body = try AdminLink.open(arguments).call(.get, "/v1/keys")
-    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
-    let keys: [KeyDocument] = try decode(body)
-    Terminal.result(
-      Terminal.table(
-        ["ID", "NAME", "STATE", "PROVIDERS", "CREATED", "EXPIRES"],
-        keys.map {
-          [
-            $0.id, Terminal.plain($0.name), $0.state, $0.providers.joined(separator: ","), $0.created_at,
-            $0.expires_at ?? "never",
-          ]
-        }))
+    try printList("/v1/keys", arguments, ["ID", "NAME", "STATE", "PROVIDERS", "CREATED", "EXPIRES"]) { (key: KeyDocument) in
+      [
+        key.id, Terminal.plain(key.name), key.state, key.providers.joined(separator: ","), key.created_at,
+        key.expires_at ?? "never",
+      ]
+    }
   }
 
   private static let show = Command(

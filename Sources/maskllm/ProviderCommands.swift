@@ -9,14 +9,10 @@ enum ProviderCommands {
     path: ["provider", "list"], summary: "list the providers", options: Unsealing.options + [Command.json]
   ) {
     arguments throws(Fault) in
-    try arguments.noOperands()
-    let body = try AdminLink.open(arguments).call(.get, "/v1/providers")
-    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
-    let providers: [ProviderDocument] = try decode(body)
-    Terminal.result(
-      Terminal.table(
-        ["NAME", "BASE URL", "FAMILY", "CREDENTIAL", "KEYS"],
-        providers.map { [$0.name, $0.base_url, $0.family, $0.credential, "\($0.keys ?? 0)"] }))
+    try printList("/v1/providers", arguments, ["NAME", "BASE URL", "FAMILY", "CREDENTIAL", "KEYS"]) {
+      (provider: ProviderDocument) in
+      [provider.name, provider.base_url, provider.family, provider.credential, "\(provider.keys ?? 0)"]
+    }
   }
 
   private static let add = Command(
@@ -78,14 +74,10 @@ enum ProviderKeyCommands {
     options: Unsealing.options + [Command.json]
   ) {
     arguments throws(Fault) in
-    try arguments.noOperands()
-    let body = try AdminLink.open(arguments).call(.get, "/v1/provider-keys")
-    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
-    let keys: [ProviderKeyDocument] = try decode(body)
-    Terminal.result(
-      Terminal.table(
-        ["ID", "PROVIDER", "NAME", "VERSION", "USABLE", "CREATED"],
-        keys.map { [$0.id, $0.provider, Terminal.plain($0.name), "\($0.version)", $0.usable ? "yes" : "no", $0.created_at] }))
+    try printList("/v1/provider-keys", arguments, ["ID", "PROVIDER", "NAME", "VERSION", "USABLE", "CREATED"]) {
+      (key: ProviderKeyDocument) in
+      [key.id, key.provider, Terminal.plain(key.name), "\(key.version)", key.usable ? "yes" : "no", key.created_at]
+    }
   }
 
   private static let remove = Command(
