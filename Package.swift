@@ -35,6 +35,7 @@ let package = Package(
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CLinuxShims"),
+    .target(name: "CPriceList", exclude: ["prices.tsv"]),
     // Floor 1
     floor("Primitives", []),
     // Floor 2
@@ -45,10 +46,10 @@ let package = Package(
     floor("Transport", ["Primitives", "Wire", "CSSL", "CLinuxShims"]),
     floor("Storage", ["Primitives", "Domain", "CSQLite"]),
     floor("Configuration", ["Primitives", "CYAML"]),
-    floor("Providers", ["Primitives", "Domain", "Wire"]),
+    floor("Providers", ["Primitives", "Domain", "Wire", "CPriceList"]),
     // Floor 4
     floor("Vault", ["Primitives", "Cryptography", "Domain", "Storage"]),
-    floor("PolicyEngine", ["Primitives", "Cryptography", "Domain", "Providers"]),
+    floor("PolicyEngine", ["Primitives", "Cryptography", "Domain", "Wire", "Storage", "Providers"]),
     floor("Audit", ["Primitives", "Providers", "Storage"]),
     // Floor 5
     floor("KeyService", ["Primitives", "Cryptography", "Domain", "Storage", "Providers", "Vault", "PolicyEngine", "Audit"]),

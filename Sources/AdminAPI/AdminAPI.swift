@@ -46,12 +46,28 @@ public final class AdminAPI: @unchecked Sendable {
     case (.post, 1, "keys"): return try await createKey(r)
     case (.get, 2, "keys"): return try showKey(r, path[1])
     case (.post, 3, "keys"): return try await changeKey(r, path[1], path[2])
+    case (.put, 2, "keys"): return try await regrantKey(r, path[1])
+    case (.get, 1, "teams"): return try listNamedPolicies(r, .team)
+    case (.put, 2, "teams"): return try await setNamedPolicy(r, .team, path[1])
+    case (.delete, 2, "teams"): return try await removeNamedPolicy(r, .team, path[1])
+    case (.get, 1, "policies"): return try listNamedPolicies(r, .policy)
+    case (.put, 2, "policies"): return try await setNamedPolicy(r, .policy, path[1])
+    case (.delete, 2, "policies"): return try await removeNamedPolicy(r, .policy, path[1])
+    case (.get, 1, "budgets"): return try listBudgets(r)
+    case (.get, 2, "budgets"): return try showBudget(r, path[1])
+    case (.put, 2, "budgets"): return try await setBudget(r, path[1])
+    case (.post, 3, "budgets") where path[2] == "raise": return try await raiseBudget(r, path[1])
+    case (.delete, 2, "budgets"): return try await removeBudget(r, path[1])
+    case (.get, 1, "prices"): return try listPrices(r)
+    case (.put, 3, "prices"): return try await setPrice(r, path[1], path[2])
+    case (.delete, 3, "prices"): return try await removePrice(r, path[1], path[2])
+    case (.post, 1, "explain"): return try explain(r)
     case (.get, 1, "activity"): return try await activity(r)
     default: throw Self.noSuchPath
     }
   }
 
-  private static let noSuchPath = Fault(
+  static let noSuchPath = Fault(
     .notFound, "there is no such path or method", hint: "is the command newer than the server?")
 
   // MARK: server
@@ -86,7 +102,8 @@ public final class AdminAPI: @unchecked Sendable {
   }
 
   private func addProvider(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    let document: ProviderDocument = try decode(r, fields: ["name", "base_url", "credential", "family", "authority_file"])
+    let document: ProviderDocument = try decode(
+      r, fields: ["name", "base_url", "credential", "family", "authority_file", "price_list"])
     guard let credential = Provider.CredentialStyle(rawValue: document.credential) else {
       throw Fault(
         .invalidInput, "that credential style is not known", hint: "use one of: \(names(Provider.CredentialStyle.self))")
@@ -96,7 +113,7 @@ public final class AdminAPI: @unchecked Sendable {
     }
     let provider = Provider(
       name: document.name, baseURL: try BaseURL(document.base_url), credential: credential, family: family,
-      authorityFile: document.authority_file)
+      authorityFile: document.authority_file, priceList: document.price_list)
     try await service.setProvider(provider)
     return try encode(ProviderDocument(provider, keys: nil), status: 201)
   }
@@ -137,47 +154,50 @@ public final class AdminAPI: @unchecked Sendable {
     try allow(r, query: [])
     let tampered = service.tamperedKeys.map {
       KeyDocument(
-        id: $0.description, name: "", state: "tampered", providers: [], models: [], denied_models: [], endpoints: [],
-        networks: [], limits: Policy.Limits(),
-        created_at: "", expires_at: nil, revision: 0)
+        id: $0.description, name: "", state: "tampered", policy: PolicyDocument(), created_at: "", expires_at: nil, revision: 0)
     }
     return try encode(try service.listKeys().map { KeyDocument($0, isExpired: service.isExpired($0)) } + tampered)
   }
 
   private func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     let document: NewKeyDocument = try decode(
-      r,
-      fields: [
-        "name", "providers", "models", "denied_models", "endpoints", "networks", "not_before", "body_bytes_max",
-        "requests_per_second", "requests_per_minute",
-        "requests_per_hour", "concurrent", "expires_at",
-        "prefix", "count",
-      ])
-    let expiresAt = try time(document.expires_at)
-    let policy = Policy(
-      providers: document.providers, models: document.models ?? [Policy.any], deniedModels: document.denied_models ?? [],
-      endpoints: document.endpoints ?? [Policy.any], networks: document.networks ?? [Policy.any],
-      notBefore: try time(document.not_before)?.milliseconds, bodyBytesMax: document.body_bytes_max,
-      limits: Policy.Limits(
-        requestsPerSecond: document.requests_per_second, requestsPerMinute: document.requests_per_minute,
-        requestsPerHour: document.requests_per_hour, concurrent: document.concurrent))
+      r, fields: ["name", "team", "shared_policy", "policy", "expires_at", "prefix", "count"],
+      inner: ["policy": PolicyDocument.fields])
+    let expiresAt = try moment(document.expires_at)
+    let grant = try grant(document.policy, document.shared_policy, document.team)
     let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
     // Put together from bytes: the texts never become Strings here.
     var body = ByteBuffer(capacity: 4096)
     if let count = document.count {
       body.append("[")
-      try await service.createKeys(count, name: document.name, policy: policy, expiresAt: expiresAt, prefix: prefix) { created in
+      try await service.createKeys(count, name: document.name, grant: grant, expiresAt: expiresAt, prefix: prefix) { created in
         if body.count > 1 { body.append(",") }
         Self.append(created, to: &body)
       }
       body.append("]")
     } else {
-      let created = try await service.createKey(name: document.name, policy: policy, expiresAt: expiresAt, prefix: prefix)
+      let created = try await service.createKey(name: document.name, grant: grant, expiresAt: expiresAt, prefix: prefix)
       Self.append(created, to: &body)
     }
     let bytes = body.copy()
     body.wipe()
     return AdminResponse(status: 201, body: bytes)
+  }
+
+  /// Below a team or a policy, whatever those permit is the default; a key on its own has to name a provider.
+  private func grant(_ policy: PolicyDocument?, _ sharedPolicy: String?, _ team: String?) throws(Fault) -> Grant {
+    let isBounded = sharedPolicy != nil || team != nil
+    return Grant(
+      policy: try (policy ?? PolicyDocument()).policy(providers: isBounded ? [Policy.any] : []), sharedPolicy: sharedPolicy,
+      team: team)
+  }
+
+  private func regrantKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+    let document: GrantDocument = try decode(
+      r, fields: ["team", "shared_policy", "policy"], inner: ["policy": PolicyDocument.fields])
+    let key = try await service.regrantKey(
+      try recordID(id), try grant(document.policy, document.shared_policy, document.team))
+    return try encode(KeyDocument(key, isExpired: service.isExpired(key)))
   }
 
   private static func append(_ created: borrowing CreatedKey, to body: inout ByteBuffer) {
@@ -208,8 +228,8 @@ public final class AdminAPI: @unchecked Sendable {
     var query = ActivityQuery()
     if let key = r.query["key"] { query.key = try recordID(key) }
     query.provider = r.query["provider"]
-    query.from = try time(r.query["from"]) ?? query.from
-    query.to = try time(r.query["to"]) ?? query.to
+    query.from = try moment(r.query["from"]) ?? query.from
+    query.to = try moment(r.query["to"]) ?? query.to
     if let limit = r.query["limit"] {
       guard let n = Int(limit), (1...1000).contains(n) else {
         throw Fault(.invalidInput, "the limit is no number from 1 to 1000")
@@ -220,23 +240,15 @@ public final class AdminAPI: @unchecked Sendable {
     return try encode(try service.activity(query).map(ActivityDocument.init))
   }
 
-  private func time(_ text: String?) throws(Fault) -> Timestamp? {
-    guard let text else { return nil }
-    guard let time = Timestamp(rfc3339: text) else {
-      throw Fault(.invalidInput, "that is no time", hint: "write it as 2027-01-31T12:00:00Z")
-    }
-    return time
-  }
-
   // MARK: shared
 
-  private func recordID(_ text: String) throws(Fault) -> RecordID {
+  func recordID(_ text: String) throws(Fault) -> RecordID {
     guard let id = RecordID(text) else { throw Fault(.invalidInput, "that is no ID", hint: "an ID has 12 letters and digits") }
     return id
   }
 
   /// Refuses what the path does not know.
-  private func allow(_ r: borrowing AdminRequest, query names: [String], hasBody: Bool = false) throws(Fault) {
+  func allow(_ r: borrowing AdminRequest, query names: [String], hasBody: Bool = false) throws(Fault) {
     for name in r.query.keys where !names.contains(name) {
       throw Fault(.invalidInput, "the parameter '\(name)' is not known here")
     }
@@ -245,10 +257,14 @@ public final class AdminAPI: @unchecked Sendable {
     }
   }
 
-  /// Reads a JSON object strictly: no unknown member, none twice, nothing Foundation is lenient about.
-  private func decode<Document: Decodable>(_ r: borrowing AdminRequest, fields: [String]) throws(Fault) -> Document {
+  /// Reads a JSON object strictly: no unknown member, none twice, nothing Foundation is lenient about. `inner` are the members of
+  /// members.
+  func decode<Document: Decodable>(
+    _ r: borrowing AdminRequest, fields: [String], inner: [String: [String]] = [:]
+  ) throws(Fault) -> Document {
     try allow(r, query: [])
-    let paths = JSONPaths(fields.map { ($0, .inner) })
+    let names = fields + inner.flatMap { outer, fields in fields.map { "\(outer).\($0)" } }
+    let paths = JSONPaths(names.map { ($0, .inner) })
     var probe = JSONProbe()
     probe.feed(r.body.span, paths)
     probe.finish(paths)
@@ -256,8 +272,11 @@ public final class AdminAPI: @unchecked Sendable {
     guard !probe.hasDuplicate else { throw Fault(.invalidInput, "a member occurs twice in the body") }
     let data = Data([UInt8](copying: r.body.span))
     do {
-      for name in try JSONDecoder().decode(MemberNames.self, from: data).names where !fields.contains(name) {
-        throw Fault(.invalidInput, "the member '\(name)' is not known here")
+      let members = try JSONDecoder().decode(Members.self, from: data)
+      try members.check(fields)
+      for (outer, fields) in inner {
+        try members.inner[outer]?.check(fields)
+        for entry in members.inner[outer]?.lists["model_limits"] ?? [] { try entry.check(["models", "limits"]) }
       }
       return try JSONDecoder().decode(Document.self, from: data)
     } catch let fault as Fault { throw fault } catch {
@@ -265,7 +284,7 @@ public final class AdminAPI: @unchecked Sendable {
     }
   }
 
-  private func encode(_ document: some Encodable, status: Int = 200) throws(Fault) -> AdminResponse {
+  func encode(_ document: some Encodable, status: Int = 200) throws(Fault) -> AdminResponse {
     guard let data = try? JSONEncoder.stable.encode(document) else { throw Fault(.system, "the answer cannot be written") }
     return AdminResponse(status: status, body: [UInt8](data))
   }
@@ -286,14 +305,34 @@ public final class AdminAPI: @unchecked Sendable {
   }
 }
 
-/// The names of an object's members, whatever they are.
-private struct MemberNames: Decodable {
+/// The names of an object's members, whatever they are, and of those within.
+private struct Members: Decodable {
   let names: [String]
+  let inner: [String: Members]
+  let lists: [String: [Members]]
   private struct Name: CodingKey {
     let stringValue: String
     init?(stringValue: String) { self.stringValue = stringValue }
     var intValue: Int? { nil }
     init?(intValue: Int) { return nil }
   }
-  init(from decoder: any Decoder) throws { names = try decoder.container(keyedBy: Name.self).allKeys.map(\.stringValue) }
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: Name.self)
+    names = container.allKeys.map(\.stringValue)
+    var (inner, lists): ([String: Members], [String: [Members]]) = ([:], [:])
+    for key in container.allKeys {
+      inner[key.stringValue] = try? container.decode(Members.self, forKey: key)
+      lists[key.stringValue] = try? container.decode([Members].self, forKey: key)
+    }
+    (self.inner, self.lists) = (inner, lists)
+  }
+
+  func check(_ fields: [String]) throws(Fault) {
+    for name in names where !fields.contains(name) {
+      throw Fault(
+        .invalidInput, "the member '\(name.prefix(64))' is not known here", hint: "use some of: \(fields.joined(separator: ", "))"
+      )
+    }
+  }
 }

@@ -1,5 +1,5 @@
 import Audit
-public import Domain
+import Domain
 public import FoundationEssentials
 import KeyService
 import PolicyEngine
@@ -31,6 +31,7 @@ public struct ProviderDocument: Codable, Sendable {
   public var credential: String
   public var family: String
   public var authority_file: String?
+  public var price_list: String?
   public var keys: Int?
 }
 
@@ -42,52 +43,6 @@ public struct ProviderKeyDocument: Codable, Sendable {
   public var version: Int
   public var usable: Bool
   public var created_at: String
-}
-
-/// A masked key, without its secret.
-public struct KeyDocument: Codable, Sendable {
-  public var id: String
-  public var name: String
-  /// `active`, `disabled`, `revoked`, `expired`, or `tampered`.
-  public var state: String
-  public var providers: [String]
-  public var models: [String]
-  public var denied_models: [String]
-  public var endpoints: [String]
-  public var networks: [String]
-  public var not_before: String?
-  public var body_bytes_max: Int?
-  public var limits: Policy.Limits
-  public var created_at: String
-  public var expires_at: String?
-  public var revision: Int64
-}
-
-/// What is asked for a new key.
-public struct NewKeyDocument: Codable, Sendable {
-  public var name: String
-  public var providers: [String]
-  /// Globs; nil: all.
-  public var models: [String]?
-  public var denied_models: [String]?
-  /// Endpoint classes; nil: all.
-  public var endpoints: [String]?
-  /// In CIDR form; nil: all.
-  public var networks: [String]?
-  public var not_before: String?
-  public var body_bytes_max: Int?
-  public var requests_per_second: Int?
-  public var requests_per_minute: Int?
-  public var requests_per_hour: Int?
-  public var concurrent: Int?
-  public var expires_at: String?
-  public var prefix: String?
-  /// Makes so many, named `name-1`, `name-2`, …; the answer is then a list.
-  public var count: Int?
-  public init(name: String, providers: [String]) {
-    self.name = name
-    self.providers = providers
-  }
 }
 
 /// A new key, with the text that is shown this once.
@@ -118,6 +73,9 @@ public struct ActivityDocument: Codable, Sendable {
   public var cache_read_tokens: Int64?
   public var cache_write_tokens: Int64?
   public var reasoning_tokens: Int64?
+  public var cost_usd: String?
+  /// Whether tokens and cost were counted here, because the provider did not say.
+  public var estimated: Bool?
 }
 
 /// An error (RFC 9457).
@@ -128,24 +86,12 @@ public struct ProblemDocument: Codable, Sendable {
   public var hint: String?
 }
 
-extension KeyDocument {
-  init(_ key: MaskedKey, isExpired: Bool) {
-    self.init(
-      id: key.id.description, name: key.name, state: key.state == .active && isExpired ? "expired" : key.state.rawValue,
-      providers: key.policy.providers, models: key.policy.models, denied_models: key.policy.deniedModels,
-      endpoints: key.policy.endpoints, networks: key.policy.networks,
-      not_before: key.policy.notBefore.map { Timestamp(milliseconds: $0).rfc3339 }, body_bytes_max: key.policy.bodyBytesMax,
-      limits: key.policy.limits,
-      created_at: key.createdAt.rfc3339, expires_at: key.expiresAt?.rfc3339,
-      revision: key.revision)
-  }
-}
-
 extension ProviderDocument {
   init(_ provider: Provider, keys: Int?) {
     self.init(
       name: provider.name, base_url: provider.baseURL.origin + provider.baseURL.prefix, credential: provider.credential.rawValue,
-      family: provider.family.rawValue, authority_file: provider.authorityFile, keys: keys)
+      family: provider.family.rawValue, authority_file: provider.authorityFile,
+      price_list: provider.priceList, keys: keys)
   }
 }
 
@@ -160,7 +106,8 @@ extension ActivityDocument {
       stream: r.isStream, bytes_in: r.bytesIn, bytes_out: r.bytesOut, duration_us: r.durationMicroseconds,
       first_byte_us: r.upstreamStatus == 0 ? nil : r.firstByteMicroseconds, input_tokens: r.usage.input,
       output_tokens: r.usage.output,
-      cache_read_tokens: r.usage.cacheRead, cache_write_tokens: r.usage.cacheWrite, reasoning_tokens: r.usage.reasoning)
+      cache_read_tokens: r.usage.cacheRead, cache_write_tokens: r.usage.cacheWrite, reasoning_tokens: r.usage.reasoning,
+      cost_usd: r.cost?.dollars, estimated: r.isEstimated ? true : nil)
   }
 }
 

@@ -5,7 +5,7 @@ import Providers
 ///
 /// Written on the request path, so it appends to a buffer and allocates nothing.
 public enum ActivityEncoding {
-  private static let version: UInt8 = 1
+  private static let version: UInt8 = 2
   /// Bytes kept of a text.
   static let textMax = 128
 
@@ -23,7 +23,7 @@ public enum ActivityEncoding {
     }
     buffer.append(record.endpoint.map { $0.rawValue + 1 } ?? 0)
     buffer.append(record.outcome.rawValue)
-    buffer.append(record.isStream ? 1 : 0)
+    buffer.append((record.isStream ? 1 : 0) | (record.isEstimated ? 2 : 0))
     varint(UInt64(record.status), &buffer)
     varint(UInt64(record.upstreamStatus), &buffer)
     varint(UInt64(record.bytesIn), &buffer)
@@ -35,6 +35,9 @@ public enum ActivityEncoding {
     count(record.usage.cacheRead, &buffer)
     count(record.usage.cacheWrite, &buffer)
     count(record.usage.reasoning, &buffer)
+    count(record.usage.audioInput, &buffer)
+    count(record.usage.audioOutput, &buffer)
+    count(record.cost?.count, &buffer)
     text(provider, &buffer)
     text(model, &buffer)
     text(code.span, &buffer)
@@ -98,8 +101,11 @@ public enum ActivityEncoding {
     }
     mutating func tokens() -> Int64?? { varint().map { $0 == 0 ? nil : Int64(truncatingIfNeeded: $0 - 1) } }
 
+    /// A count that the first version did not have.
+    private mutating func later(_ version: UInt8) -> Int64?? { version == 1 ? .some(nil) : tokens() }
+
     mutating func entry() -> ActivityEntry? {
-      guard byte() == version, let start = varint(), let hasKey = byte() else { return nil }
+      guard let version = byte(), version == 1 || version == 2, let start = varint(), let hasKey = byte() else { return nil }
       var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
       if hasKey == 1 {
         guard at + 12 <= bytes.count, let id = RecordID(bytes.span.extracting(at..<(at + 12))) else { return nil }
@@ -109,16 +115,21 @@ public enum ActivityEncoding {
       guard let endpoint = byte(), let outcome = byte().flatMap(Outcome.init(rawValue:)), let stream = byte(), let status = int(),
         let upstreamStatus = int(), let bytesIn = int(), let bytesOut = int(), let duration = int(), let firstByte = int(),
         let input = tokens(), let output = tokens(), let read = tokens(), let write = tokens(), let reasoning = tokens(),
+        let audioIn = later(version), let audioOut = later(version),
+        let cost = later(version),
         let provider = text(), let model = text(), let code = text()
       else { return nil }
       record.endpoint = endpoint == 0 ? nil : EndpointClass(rawValue: endpoint - 1)
       record.outcome = outcome
-      record.isStream = stream == 1
+      (record.isStream, record.isEstimated) = (stream & 1 == 1, stream & 2 == 2)
+      record.cost = cost.map { NanoDollars($0) }
       record.status = UInt16(truncatingIfNeeded: status)
       record.upstreamStatus = UInt16(truncatingIfNeeded: upstreamStatus)
       (record.bytesIn, record.bytesOut) = (bytesIn, bytesOut)
       (record.durationMicroseconds, record.firstByteMicroseconds) = (duration, firstByte)
-      record.usage = Usage(input: input, output: output, cacheRead: read, cacheWrite: write, reasoning: reasoning)
+      record.usage = Usage(
+        input: input, output: output, cacheRead: read, cacheWrite: write, reasoning: reasoning, audioInput: audioIn,
+        audioOutput: audioOut)
       return ActivityEntry(record: record, provider: provider, model: model, code: code)
     }
   }

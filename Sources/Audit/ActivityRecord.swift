@@ -48,6 +48,10 @@ public struct ActivityRecord: Sendable {
   public var durationMicroseconds: Int
   public var firstByteMicroseconds: Int
   public var usage: Usage
+  /// nil when nobody has said what the model costs, or nothing was used.
+  public var cost: NanoDollars?
+  /// Whether tokens and cost were counted by us, because the provider did not say.
+  public var isEstimated = false
 
   public init(start: Timestamp) {
     self.start = start

@@ -1,10 +1,47 @@
 public import Primitives
 
+/// What a masked key is granted, as one document: its own policy, and the names of those above it.
+public struct Grant: Hashable, Sendable, Codable {
+  public var policy: Policy
+  public var sharedPolicy: String?
+  public var team: String?
+
+  public init(policy: Policy, sharedPolicy: String? = nil, team: String? = nil) {
+    self.policy = policy
+    self.sharedPolicy = sharedPolicy
+    self.team = team
+  }
+
+  private enum Field: String, CodingKey {
+    case sharedPolicy = "policy"
+    case team
+  }
+
+  /// One object: the members of the policy and these two.
+  public init(from decoder: any Decoder) throws {
+    policy = try Policy(from: decoder)
+    let container = try decoder.container(keyedBy: Field.self)
+    sharedPolicy = try container.decodeIfPresent(String.self, forKey: .sharedPolicy)
+    team = try container.decodeIfPresent(String.self, forKey: .team)
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    try policy.encode(to: encoder)
+    var container = encoder.container(keyedBy: Field.self)
+    try container.encodeIfPresent(sharedPolicy, forKey: .sharedPolicy)
+    try container.encodeIfPresent(team, forKey: .team)
+  }
+}
+
 /// The record of a masked key: everything but its secret, of which only a keyed hash is kept.
 public struct MaskedKey: Equatable, Sendable {
   public let id: RecordID
   public var name: String
+  /// The key's own policy. What is in force is what this, the shared policy and the team's all permit.
   public var policy: Policy
+  /// The named policy that it shares with others.
+  public var sharedPolicy: String?
+  public var team: String?
   public var state: State
   public let createdAt: Timestamp
   /// No longer accepted from this moment on.
@@ -16,12 +53,15 @@ public struct MaskedKey: Equatable, Sendable {
   public var revision: Int64
 
   public init(
-    id: RecordID, name: String, policy: Policy, state: State, createdAt: Timestamp, expiresAt: Timestamp?, hash: [UInt8],
+    id: RecordID, name: String, policy: Policy, sharedPolicy: String? = nil, team: String? = nil, state: State,
+    createdAt: Timestamp, expiresAt: Timestamp?, hash: [UInt8],
     pepperVersion: UInt32, revision: Int64
   ) {
     self.id = id
     self.name = name
     self.policy = policy
+    self.sharedPolicy = sharedPolicy
+    self.team = team
     self.state = state
     self.createdAt = createdAt
     self.expiresAt = expiresAt
@@ -45,6 +85,8 @@ public struct MaskedKey: Equatable, Sendable {
     case (_, .enable): return .active
     }
   }
+
+  public var grant: Grant { Grant(policy: policy, sharedPolicy: sharedPolicy, team: team) }
 
   public enum Change: String, Sendable, CaseIterable { case disable, enable, revoke }
 }

@@ -36,4 +36,23 @@ public enum ModelGlob {
     while g < glob.count, glob[g] == UInt8(ascii: "*") { g += 1 }
     return g == glob.count
   }
+
+  /// Whether `name` is one of those that any of `globs` stands for.
+  public static func any(of globs: [[UInt8]], match name: Span<UInt8>) -> Bool {
+    for glob in globs where matches(glob.span, name) { return true }
+    return false
+  }
+
+  /// Whether every name that `inner` stands for is certainly one that `outer` stands for.
+  ///
+  /// Read as a name, `inner`'s wild characters fit only `outer`'s: enough to be sure, and false for some pairs that would do.
+  public static func covers(_ outer: String, _ inner: String) -> Bool {
+    // A byte that no pattern holds stands for "any run" of the inner one, so that only a star of the outer takes it; a
+    // question mark is fitted by a star or a question mark.
+    let (o, i) = (Array(outer.utf8), Array(inner.utf8).map { $0 == UInt8(ascii: "*") ? 0 : $0 == UInt8(ascii: "?") ? 1 : $0 })
+    guard i.contains(0) else { return matches(o.span, i.span) }
+    // A question mark of the outer would take the run for one character: not sure.
+    let sure = o.map { $0 == UInt8(ascii: "?") ? 2 : $0 }
+    return matches(sure.span, i.span)
+  }
 }

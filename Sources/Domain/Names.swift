@@ -21,3 +21,16 @@ public enum Label {
     }
   }
 }
+
+/// The name of a team, a policy or a budget: `[a-z0-9][a-z0-9._-]{0,63}`.
+public enum DocumentName {
+  public static func validate(_ name: String, of what: String) throws(Fault) {
+    let bytes = Array(name.utf8)
+    let allowed = bytes.allSatisfy { ASCII.isDigit($0) || ($0 >= 97 && $0 <= 122) || $0 == 45 || $0 == 46 || $0 == 95 }
+    guard allowed, (1...64).contains(bytes.count), ASCII.isDigit(bytes[0]) || ASCII.isLetter(bytes[0]) else {
+      throw Fault(
+        .invalidInput, "that is no name for a \(what)",
+        hint: "use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit")
+    }
+  }
+}

@@ -8,8 +8,14 @@ public struct Provider: Equatable, Sendable, Codable {
   public var family: Family
   /// A PEM file with the only authorities to trust for this provider; nil: the system's.
   public var authorityFile: String?
+  /// The name of the price list of its models, beside one of its own name.
+  public var priceList: String?
 
-  public init(name: String, baseURL: BaseURL, credential: CredentialStyle, family: Family, authorityFile: String? = nil) {
+  public init(
+    name: String, baseURL: BaseURL, credential: CredentialStyle, family: Family, authorityFile: String? = nil,
+    priceList: String? = nil
+  ) {
+    self.priceList = priceList
     self.name = name
     self.baseURL = baseURL
     self.credential = credential
@@ -22,7 +28,7 @@ public struct Provider: Equatable, Sendable, Codable {
 
   /// Which endpoints and error shapes a provider has.
   public enum Family: String, Sendable, Codable, CaseIterable {
-    case openai, anthropic
+    case openai, anthropic, azure, gemini, bedrock
   }
 
   /// How the real key is presented upstream.
@@ -31,6 +37,10 @@ public struct Provider: Equatable, Sendable, Codable {
     case bearer
     /// `x-api-key: <key>`
     case xAPIKey = "x-api-key"
+    /// `api-key: <key>`
+    case apiKey = "api-key"
+    /// `x-goog-api-key: <key>`
+    case googleKey = "x-goog-api-key"
   }
 }
 

@@ -12,9 +12,8 @@ extension Exchange {
   mutating func authorize(_ client: borrowing ServerConnection) throws(Ending) -> Int {
     let bytes = client.inbound.readable
     let target = bytes.extracting(client.head.target.range)
-    let query = target.firstIndex(of: UInt8(ascii: "?")) ?? target.count
-    let slash = target.firstIndex(of: UInt8(ascii: "/"), from: 1) ?? query
-    let segment = target.extracting(min(1, query)..<min(slash, query))
+    let parts = GatewayTarget(target)
+    let segment = target.extracting(parts.provider)
     let snapshot = shard.snapshot
     let named = snapshot.upstream(named: segment)
     family = named?.provider.family ?? (client.head.value(of: .anthropicVersion) == nil ? .openai : .anthropic)
@@ -24,80 +23,68 @@ extension Exchange {
       throw .refused(error.answer, .refused)
     }
     keyID = snapshot.keyID(at: index)
-    guard let named else { throw .refused(Answers.unknownProvider, .refused) }
+    guard let named else { throw .refused(Refusal.unknownProvider.answer, .refused) }
     upstream = named
-    guard slash < query, let endpoint = family.endpoint(client.head.method, target.extracting(slash..<query)) else {
-      throw .refused(Answers.endpointNotAllowed, .refused)
+    let path = target.extracting(parts.path)
+    guard let endpoint = family.endpoint(client.head.method, path) else {
+      throw .refused(Refusal.endpointNotAllowed.answer, .refused)
     }
     self.endpoint = endpoint
     let position: Int
     do throws(Refusal) {
-      position = try snapshot.decide(key: index, upstream: named)
-      try snapshot.decide(key: index, from: client.socket.peerAddress)
-      try snapshot.decide(key: index, endpoint: endpoint.kind)
-      if snapshot.restrictsModels(key: index) {
-        try decideEarly(index, target.extracting(slash..<target.count), query: query - slash, endpoint)
+      if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(endpoint.model(in: path))) }
+      position = try snapshot.decide(
+        key: index, upstream: named, from: clientAddress(client), at: record.start, endpoint: endpoint.kind,
+        method: client.head.method.name.span, path: path, pathModel: model)
+      if snapshot.readsBody(key: index) {
+        // A second place to name a model would make two readings possible.
+        guard !GatewayTarget.namesModel(target.extracting(parts.query)) else { throw .modelUnclear }
+        readsBody = endpoint.method == .post
       }
     } catch { throw .refused(error.answer, .refused) }
     credential = named.credentials[position]
     if let encoding = client.head.value(of: .contentEncoding), !bytes.extracting(encoding.range).equalsIgnoringCase("identity") {
-      throw .refused(Answers.encodedBody, .refused)
+      throw .refused(Refusal.encodedBody.answer, .refused)
     }
-    try admit(snapshot.meters(key: index))
+    do throws(Denial) { try charges.admit(snapshot, key: index, now: started) } catch { throw refused(error) }
     bodyMax = min(shard.limits.bodyMax, snapshot.bodyBytesMax(key: index))
-    if case .length(let n) = client.head.framing, n > bodyMax { throw .refused(Answers.bodyTooLarge, .refused) }
+    if case .length(let n) = client.head.framing, n > bodyMax { throw .refused(Refusal.bodyTooLarge.answer, .refused) }
     return position
   }
 
-  /// Counts the request against the key's limits.
-  private mutating func admit(_ meters: KeyMeters?) throws(Ending) {
-    guard let meters else { return }
-    switch meters.admit(now: started) {
-    case .admitted: self.meters = meters
-    case .tooManyAtOnce:
-      retryAfterMilliseconds = 1000
-      throw .refused(Answers.tooManyAtOnce, .refused)
-    case .tooOften(let milliseconds):
-      retryAfterMilliseconds = milliseconds
-      throw .refused(Refusal.rateLimited.answer, .refused)
-    }
+  /// A refusal by something that is counted.
+  mutating func refused(_ denial: Denial) -> Ending {
+    retryAfterMilliseconds = denial.retryAfterMilliseconds
+    var answer = denial.refusal.answer
+    if denial.refusal == .priceUnknown { answer.subject = model }
+    return .refused(answer, .refused)
   }
 
-  /// For a key that is for certain models: what the path and query say of the model. A body is read before it is sent on.
-  private mutating func decideEarly(_ key: Int, _ target: Span<UInt8>, query: Int, _ endpoint: Endpoint) throws(Refusal) {
-    // A second place to name a model would make two readings possible.
-    for i in query..<target.count where target.extracting(i..<target.count).starts(with: "model=") { throw .modelUnclear }
-    if endpoint.namesModelInPath {
-      var start = query
-      while start > 0, target[start - 1] != UInt8(ascii: "/") { start -= 1 }
-      try shard.snapshot.decide(key: key, model: target.extracting(start..<query))
-    } else if endpoint.method == .post {
-      decidesOnModel = true
-    }
-  }
-
-  /// Reads the whole body into `relay` and decides on the model it names. What was checked is what is sent.
-  mutating func decideModel(_ client: inout ServerConnection) async throws(Ending) {
-    guard decidesOnModel, let keyID else { return }
-    let isChunked = client.head.framing == .chunked
-    while try !takeContent(&client, isChunked: isChunked, atMost: .max) {
-      do throws(IOFailure) { try await client.readMore() } catch {
-        switch error {
-        case .recheck, .watched: try checkPresent(client)
-        case .timedOut: throw .refused(Answers.malformed(HTTPError(408, "The request body did not arrive in time.")), .refused)
-        default: throw .clientGone
-        }
+  /// Where the request comes from: the peer, or, behind proxies that are configured, the nearest address that is none of them.
+  private func clientAddress(_ client: borrowing ServerConnection) -> NetworkAddress? {
+    let peer = client.socket.peerAddress
+    let trusted = shard.limits.trustedProxies
+    guard !trusted.isEmpty, let peer, trusted.contains(where: { $0.contains(peer) }) else { return peer }
+    let bytes = client.inbound.readable
+    // The last line first, and in it the last address: each proxy adds what it saw behind what it was given.
+    for field in client.head.fields.reversed()
+    where field.kind == .forwarded && bytes.extracting(field.name.range).equalsIgnoringCase("x-forwarded-for") {
+      let value = bytes.extracting(field.value.range)
+      var end = value.count
+      while end > 0 {
+        var start = end
+        while start > 0, value[start - 1] != UInt8(ascii: ",") { start -= 1 }
+        // What is no address was not written by a proxy of ours: nothing behind it can be believed.
+        guard let address = NetworkAddress(value.extracting(start..<end)) else { return nil }
+        guard trusted.contains(where: { $0.contains(address) }) else { return address }
+        end = start - 1
       }
     }
-    guard reader.namesOneModel() else { throw .refused(Refusal.modelUnclear.answer, .refused) }
-    // Much may have changed while the body arrived: the decision is made on what is in force now.
-    try recheck()
-    guard let key = shard.snapshot.position(of: keyID) else { throw .refused(Refusal.unknownKey.answer, .refused) }
-    let model = reader.model
-    do throws(Refusal) { try shard.snapshot.decide(key: key, model: model.span) } catch { throw .refused(error.answer, .refused) }
+    return peer
   }
 
-  /// The masked key, wherever the SDK put it: `Authorization: Bearer`, `x-api-key`. Two that differ are refused.
+  /// The masked key, wherever the SDK put it: `Authorization: Bearer`, `x-api-key`, `api-key`,
+  /// `x-goog-api-key`. Two that differ are refused.
   @_lifetime(borrow client)
   private func presentedKey(_ client: borrowing ServerConnection) throws(Refusal) -> Span<UInt8> {
     let bytes = client.inbound.readable
@@ -109,7 +96,7 @@ extension Exchange {
         if value.equalsIgnoringCase("bearer") { continue }
         guard value.count > 7, value.extracting(0..<7).equalsIgnoringCase("bearer ") else { throw .malformedKey }
         value = value.extracting(7..<value.count)
-      case .apiKey: break
+      case .apiKey, .azureKey, .googleKey: break
       default: continue
       }
       guard found.isEmpty || found.equals(value) else { throw .malformedKey }
@@ -119,7 +106,7 @@ extension Exchange {
     return found
   }
 
-  /// Builds the upstream head anew from parsed values, with the real key, at the front of `relay`.
+  /// Builds the upstream head anew from parsed values, all but its framing and the real key, at the front of `relay`.
   mutating func writeHead(_ client: inout ServerConnection) throws(Ending) {
     let upstream = upstream!
     client.relay.clear()
@@ -140,21 +127,45 @@ extension Exchange {
       }
       // Compressed answers would hide their usage.
       relay.append("Accept-Encoding: identity\r\n")
-      switch head.framing {
-      case .length(let n):
-        relay.append("Content-Length: ")
-        relay.append(decimal: n)
-        relay.append("\r\n")
-      case .chunked: relay.append("Transfer-Encoding: chunked\r\n")
-      default: if head.method != .get { relay.append("Content-Length: 0\r\n") }
+    }
+    readContentType(client)
+    client.startBody()
+  }
+
+  private mutating func readContentType(_ client: borrowing ServerConnection) {
+    guard let type = client.head.value(of: .contentType) else { return }
+    let value = client.inbound.readable.extracting(type.range)
+    reader.isJSON = UsageMeter.format(contentType: value) == .json
+    guard readsBody, !reader.isJSON, let boundary = MultipartForm.boundary(contentType: value) else { return }
+    formBoundary = [UInt8](copying: value.extracting(boundary))
+  }
+
+  /// The framing and the real key; where the body has been read, the body as it is to be sent.
+  mutating func finishHead(_ client: inout ServerConnection) throws(Ending) {
+    if readsBody {
+      appendBody(&client)
+    } else {
+      switch client.head.framing {
+      case .length(let n): appendLength(n, &client.relay)
+      case .chunked:
+        client.relay.append("Transfer-Encoding: chunked\r\n")
+        endHead(&client.relay)
+      default:
+        if client.head.method == .get { endHead(&client.relay) } else { appendLength(0, &client.relay) }
       }
     }
-    credential!.headerLine.append(to: &client.relay)
-    client.relay.append("\r\n")
-    if let type = client.head.value(of: .contentType) {
-      reader.isJSON = UsageMeter.format(contentType: client.inbound.readable.extracting(type.range)) == .json
-    }
-    client.startBody()
+  }
+
+  func appendLength(_ n: Int, _ relay: inout ByteBuffer) {
+    relay.append("Content-Length: ")
+    relay.append(decimal: n)
+    relay.append("\r\n")
+    endHead(&relay)
+  }
+
+  private func endHead(_ relay: inout ByteBuffer) {
+    credential!.headerLine.append(to: &relay)
+    relay.append("\r\n")
   }
 
   /// What of the client's head goes on: not the hop's own fields, not framing, no credential of any kind, nothing that names
@@ -189,6 +200,11 @@ extension Exchange {
 
   /// Sends head and body on as they come. Returns early when the provider answers before it has everything.
   mutating func sendRequest(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) {
+    isSent = true
+    if readsBody {
+      _ = try await write(&client, connection)
+      return
+    }
     let isChunked = client.head.framing == .chunked
     while true {
       let isRead = try takeContent(&client, isChunked: isChunked, atMost: 64 * 1024)
@@ -244,13 +260,17 @@ extension Exchange {
         isRead = try client.takeContentToRelay(atMost: limit)
         reader.feed(client.relay.readable.extracting(start..<client.relay.count))
       }
-      guard client.contentBytes <= bodyMax else {
-        throw HTTPError(413, "The request body is larger than this gateway accepts.")
-      }
+      try checkSize(client)
       return isRead
-    } catch {
-      throw .refused(error.status == 413 ? Answers.bodyTooLarge : Answers.malformed(error), .refused)
-    }
+    } catch { throw refused(error) }
+  }
+
+  func checkSize(_ client: borrowing ServerConnection) throws(HTTPError) {
+    guard client.contentBytes <= bodyMax else { throw HTTPError(413, "the body is too large") }
+  }
+
+  func refused(_ error: HTTPError) -> Ending {
+    .refused(error.status == 413 ? Refusal.bodyTooLarge.answer : Answers.malformed(error), .refused)
   }
 
   /// Writes `relay` to the provider; false when it has stopped listening and may have answered.

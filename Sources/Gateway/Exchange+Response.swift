@@ -82,13 +82,15 @@ extension Exchange {
     client.outbound.append(" ")
     client.outbound.append(bytes.extracting(head.reason.range))
     client.outbound.append("\r\n")
-    for field in head.fields where Self.passesDownstream(field.kind) {
+    let ownReadings = hasReadings
+    for field in head.fields where Self.passesDownstream(field.kind) && !(ownReadings && field.kind == .rateLimit) {
       if field.kind == .contentType { format = UsageMeter.format(contentType: bytes.extracting(field.value.range)) }
       client.outbound.append(bytes.extracting(field.name.range))
       client.outbound.append(": ")
       client.outbound.append(bytes.extracting(field.value.range))
       client.outbound.append("\r\n")
     }
+    if ownReadings { writeReadings(to: &client.outbound) }
     client.outbound.append("x-maskllm-request-id: ")
     client.outbound.append(id.span)
     client.outbound.append("\r\n")
@@ -112,13 +114,15 @@ extension Exchange {
     record.status = head.status
     record.isStream = format == .eventStream
     meter.expect(endpoint!.dialect, format)
+    // Only a stream has an event to take out, and only one without a length can be shorter than it was.
+    if format != .eventStream || !(isChunkedAnswer || endsWithConnection) { usageFilter = nil }
     hasAnswered = true
   }
 
   /// What of the provider's head goes on: not the hop's own fields, not framing, nothing that names the account.
   private static func passesDownstream(_ kind: FieldKind) -> Bool {
     switch kind {
-    case .other, .contentType, .contentEncoding, .requestID, .anthropicVersion: true
+    case .other, .contentType, .contentEncoding, .requestID, .anthropicVersion, .rateLimit: true
     default: false
     }
   }
@@ -140,6 +144,7 @@ extension Exchange {
       _ = connection.inbound.reserve(4096)
       if try await read(client, connection) == 0 {
         guard decoder.mayEndHere else { throw .upstream(Answers.upstreamBroken, .upstreamFailed) }
+        endFilter(&client.outbound)
         if isChunkedAnswer { client.outbound.append("0\r\n\r\n") }
         do throws(IOFailure) { try await client.flush() } catch { throw .clientGone }
         return
@@ -160,11 +165,13 @@ extension Exchange {
       case .content(let range):
         pass(inbound.readable.extracting(range), &client.outbound)
         inbound.consume(range.upperBound)
+        if meter.pieces > piecesMax { throw .cut(Refusal.budgetExhausted.answer) }
       case .more(let used):
         inbound.consume(used)
         return false
       case .end(let used):
         inbound.consume(used)
+        endFilter(&client.outbound)
         if isChunkedAnswer { client.outbound.append("0\r\n\r\n") }
         return true
       }
@@ -174,6 +181,15 @@ extension Exchange {
   /// One piece of content: metered, framed, counted.
   private mutating func pass(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
     meter.feed(content)
+    guard var filter = usageFilter.take() else { return frame(content, &outbound) }
+    filter.feed(content)
+    frame(filter.ready.readable, &outbound)
+    filter.ready.clear()
+    usageFilter = consume filter
+  }
+
+  private mutating func frame(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
+    guard !content.isEmpty else { return }
     if isChunkedAnswer {
       outbound.append(hexadecimal: content.count)
       outbound.append("\r\n")
@@ -181,5 +197,12 @@ extension Exchange {
     outbound.append(content)
     if isChunkedAnswer { outbound.append("\r\n") }
     record.bytesOut += content.count
+  }
+
+  /// Passes what the filter still holds when the stream is over.
+  private mutating func endFilter(_ outbound: inout ByteBuffer) {
+    guard var filter = usageFilter.take() else { return }
+    filter.finish()
+    frame(filter.ready.readable, &outbound)
   }
 }

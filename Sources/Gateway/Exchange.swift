@@ -36,13 +36,25 @@ struct Exchange: ~Copyable {
   var reader = RequestReader()
   var meter = UsageMeter()
   var endpoint: Endpoint?
+  /// The model, wherever the request names it.
+  var model = JSONText()
   /// Bytes of content that are accepted.
   var bodyMax = 0
-  /// The key's counters, from admission to the end.
-  var meters: KeyMeters?
+  /// What the request is counted against, from admission to the end.
+  let charges: Charges
+  /// The most that it can come to, where that is counted.
+  var bound: Bound?
+  /// Events of an answer after which it is longer than what is held for it.
+  var piecesMax = Int64.max
+  /// Whether the provider was sent anything.
+  var isSent = false
   var retryAfterMilliseconds = 0
-  /// Whether the model in the body decides if the request may go on.
-  var decidesOnModel = false
+  /// Whether what the body says decides if the request may go on: it is then read whole, and sent as it was read.
+  var readsBody = false
+  /// Of a body that is read as a form.
+  var formBoundary: [UInt8] = []
+  /// What hides the usage that the client did not ask for.
+  var usageFilter: UsageEventFilter?
   /// Whether the head of an answer has gone to the client: from then on, errors can only be events or a cut.
   var hasAnswered = false
   var isChunkedAnswer = false
@@ -55,6 +67,7 @@ struct Exchange: ~Copyable {
     started = monotonicNanoseconds()
     record = ActivityRecord(start: shard.clock.now)
     generation = shard.snapshot.generation
+    charges = shard.takeCharges()
   }
 
   /// Carries the exchange out. Returns whether the connection can serve another request.
@@ -93,7 +106,9 @@ struct Exchange: ~Copyable {
       throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
     }
     try writeHead(&client)
-    try await decideModel(&client)
+    if readsBody { try await readBody(&client) }
+    try await count(client)
+    try finishHead(&client)
     let connection = try await connect(pool, client)
     var isReturned = false
     defer { if !isReturned { pool.discard(connection) } }
@@ -119,6 +134,7 @@ struct Exchange: ~Copyable {
     case .cut(let answer): (body, record.outcome) = (answer, .cut)
     }
     code = body.code
+    usageFilter = nil
     if hasAnswered {
       return try await breakOff(body, &client)
     }
@@ -129,7 +145,10 @@ struct Exchange: ~Copyable {
     let isRead = client.dropArrivedBody()
     let closing = !isRead || !client.head.isKeepAlive || client.isLast
     body.write(
-      to: &client.outbound, family: family, requestID: id.span, closing: closing, retryAfterMilliseconds: retryAfterMilliseconds)
+      to: &client.outbound, family: family, requestID: id.span, closing: closing, retryAfterMilliseconds: retryAfterMilliseconds
+    ) { head in
+      if body.status == 429 { writeReadings(to: &head) }
+    }
     record.bytesOut = client.outbound.count
     try await client.flush()
     return !closing
@@ -150,13 +169,13 @@ struct Exchange: ~Copyable {
   }
 
   private mutating func finishRecord(_ client: borrowing ServerConnection) {
-    meters?.finish()
     record.bytesIn = client.contentBytes
-    record.usage = meter.usage
+    settle()
+    shard.giveBack(charges)
     record.key = keyID
     record.endpoint = endpoint?.kind
     record.durationMicroseconds = Int((monotonicNanoseconds() - started) / 1000)
-    let asked = reader.model
+    let asked = model.isEmpty ? reader.model : model
     let answered = meter.model
     let model = asked.span.count > 0 ? asked.span : answered.span
     if let upstream {

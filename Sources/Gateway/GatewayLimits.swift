@@ -1,3 +1,4 @@
+public import Primitives
 public import Transport
 
 /// What the data plane accepts at most.
@@ -6,6 +7,8 @@ public struct GatewayLimits: Sendable {
   public var client = ClientLimits()
   /// Bytes of request content.
   public var bodyMax = 64 << 20
+  /// Proxies whose X-Forwarded-For is believed.
+  public var trustedProxies: [Network] = []
   /// How often activity is handed over to be kept.
   public var flushMilliseconds = 200
   public init() {}

@@ -12,6 +12,12 @@ public protocol ActivitySink: Sendable {
   func keep(_ segment: ActivitySegment, lost: Int)
 }
 
+/// Where a loop gets what accounts do not have at hand. Called on the loop's thread.
+public protocol LedgerDesk: Sendable {
+  /// Takes `need` from the ledger, durably; nil when the ledger cannot be written.
+  func take(_ need: Charges.Need) async -> Ledger.Outcome?
+}
+
 /// The log line of the data plane that an operator must see. Constant messages, no request data.
 public protocol OperatorLog: Sendable {
   func warn(_ message: String)
@@ -28,6 +34,11 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let limits: GatewayLimits
   let clock: any WallClock
   let log: any OperatorLog
+  let desk: any LedgerDesk
+  private var spareCharges: [Charges] = []
+  /// Room for the changes of one body at a time; used between two suspensions.
+  var edits: [RequestReader.Edit] = []
+  var scratch = ByteBuffer(capacity: 8 * 1024)
   private let sink: any ActivitySink
   private let connector: Connector
   private let tls: ClientTLS
@@ -40,7 +51,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
 
   public init(
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
-    sink: any ActivitySink, log: any OperatorLog, randomness: any Randomness = SystemRandomness()
+    sink: any ActivitySink, desk: any LedgerDesk, log: any OperatorLog, randomness: any Randomness = SystemRandomness()
   ) {
     self.loop = loop
     self.snapshot = snapshot
@@ -49,6 +60,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.connector = connector
     self.tls = tls
     self.sink = sink
+    self.desk = desk
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     adoptPools(of: snapshot)
@@ -96,6 +108,11 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     requests &+= 1
     return RequestID(salt, requests)
   }
+
+  func takeCharges() -> Charges { spareCharges.popLast() ?? Charges() }
+
+  /// Takes back an object that has been settled.
+  func giveBack(_ charges: Charges) { if spareCharges.count < 1024 { spareCharges.append(charges) } }
 
   // MARK: RequestHandler
 

@@ -5,62 +5,76 @@ import Wire
 extension Refusal {
   /// What the client is told.
   var answer: ErrorBody {
-    switch self {
-    case .sealed:
-      ErrorBody(503, "sealed", "MaskLLM is sealed and knows no keys yet. An administrator has to run 'maskllm unseal'.")
-    case .missingKey:
-      ErrorBody(401, "missing_key", "No masked key in the request. Give your SDK the masked key (mk_...) as its API key.")
-    case .malformedKey:
-      ErrorBody(
-        401, "malformed_key",
-        "That is no masked key, or it was cut or mistyped. Copy it again; a provider's own key does not work here.")
-    case .unknownKey:
-      ErrorBody(
-        401, "unknown_key", "This masked key is not known here. Check that it belongs to this gateway, or ask for a new one.")
-    case .disabledKey:
-      ErrorBody(401, "disabled_key", "This masked key is disabled. Ask its owner to enable it: maskllm key enable ID.")
-    case .revokedKey: ErrorBody(401, "revoked_key", "This masked key has been revoked for good. Ask for a new one.")
-    case .expiredKey: ErrorBody(401, "expired_key", "This masked key has expired. Ask for a new one.")
-    case .providerNotAllowed:
-      ErrorBody(403, "provider_not_allowed", "This masked key may not call this provider. Ask for a key whose policy names it.")
-    case .endpointNotInScope:
-      ErrorBody(
-        403, "endpoint_not_in_scope", "This masked key may not use this kind of endpoint. Ask for a key whose policy names it.")
-    case .modelNotAllowed:
-      ErrorBody(403, "model_not_allowed", "This masked key may not use this model. Ask for a key whose policy names it.")
-    case .networkNotAllowed:
-      ErrorBody(
-        403, "network_not_allowed", "This masked key may not be used from this network. Ask for a key whose policy names it.")
-    case .notYetValidKey:
-      ErrorBody(401, "key_not_yet_valid", "This masked key is not valid yet. Wait for its date, or ask for another one.")
-    case .rateLimited:
-      ErrorBody(
-        429, "rate_limited", "This masked key has used up its requests for now. Slow down, or ask for a higher limit.",
-        mayRetry: true)
-    case .modelUnclear:
-      ErrorBody(
-        400, "model_unclear",
-        "This masked key is for certain models, and the request does not name exactly one in valid JSON. Send the model once.")
-    case .noProviderKey:
-      ErrorBody(
-        503, "no_provider_key",
-        "MaskLLM has no usable key for this provider. An administrator has to run 'maskllm provider-key add'.")
-    }
+    let (status, message): (UInt16, StaticString) =
+      switch self {
+      case .sealed: (503, "MaskLLM is sealed and knows no keys yet. An administrator has to run 'maskllm unseal'.")
+      case .missingKey: (401, "No masked key in the request. Give your SDK the masked key (mk_...) as its API key.")
+      case .malformedKey:
+        (401, "That is no masked key, or it was cut or mistyped. Copy it again; a provider's own key does not work here.")
+      case .unknownKey:
+        (401, "This masked key is not known here. Check that it belongs to this gateway, or ask for a new one.")
+      case .disabledKey: (401, "This masked key is disabled. Ask its owner to enable it: maskllm key enable ID.")
+      case .revokedKey: (401, "This masked key has been revoked for good. Ask for a new one.")
+      case .expiredKey: (401, "This masked key has expired. Ask for a new one.")
+      case .notYetValidKey: (401, "This masked key is not valid yet. Wait for its date, or ask for another one.")
+      case .unknownProvider:
+        (404, "No provider of that name. The URL is http://HOST:PORT/PROVIDER/NATIVE-PATH; see 'maskllm provider list'.")
+      case .providerNotAllowed: (403, "This masked key may not call this provider. Ask for a key whose policy names it.")
+      case .noProviderKey:
+        (503, "MaskLLM has no usable key for this provider. An administrator has to run 'maskllm provider-key add'.")
+      case .networkNotAllowed:
+        (403, "This masked key may not be used from this network. Ask for a key whose policy names it.")
+      case .hoursNotAllowed: (403, "This masked key may not be used at this hour. Come back later, or ask for longer hours.")
+      case .endpointNotAllowed:
+        (403, "MaskLLM does not pass this method and path. Only the provider's model endpoints are passed.")
+      case .endpointNotInScope:
+        (403, "This masked key may not use this kind of endpoint. Ask for a key whose policy names it.")
+      case .pathNotAllowed: (403, "This masked key may not use this method and path. Ask for a key whose policy names them.")
+      case .encodedBody: (415, "MaskLLM reads request bodies as they are. Send the body without Content-Encoding.")
+      case .bodyTooLarge: (413, "The request body is larger than this gateway, or this masked key's policy, accepts.")
+      case .modelUnclear:
+        (
+          400,
+          "What this request asks for decides whether it may pass, and it does not say so once, in a form every parser reads alike. Name the model once, in valid JSON."
+        )
+      case .modelNotAllowed: (403, "This masked key may not use this model. Ask for a key whose policy names it.")
+      case .rateLimited: (429, "This masked key has used up its requests for now. Slow down, or ask for a higher limit.")
+      case .tooManyAtOnce: (429, "This masked key has as many requests in flight as it may. Wait for one to end.")
+      case .tokensLimited:
+        (
+          429,
+          "The tokens that this request may take are more than this masked key has left for now. Slow down, ask for a shorter answer, or for a higher limit."
+        )
+      case .outputLimitUnclear:
+        (
+          400,
+          "How long the answer may be has to be known for this masked key, and the request says it in no form that MaskLLM can read or set. Send a plain max_tokens."
+        )
+      case .priceUnknown:
+        (
+          403,
+          "This masked key has a budget, and nobody has said what this model costs. An administrator can: maskllm price set PROVIDER MODEL --input USD --output USD."
+        )
+      case .costUnbounded:
+        (
+          403,
+          "This masked key has a budget or a limit of tokens, and what this request can come to has no bound known beforehand. Send max_tokens, and no links, files, stored conversations or tools that the provider runs."
+        )
+      case .budgetExhausted:
+        (
+          402,
+          "A budget that this masked key counts against does not have what this request can cost. Ask for a shorter answer, wait for the next window, or ask for a raise."
+        )
+      case .ledgerUnavailable:
+        (503, "MaskLLM cannot write its ledger at the moment and does not let money pass unseen. Try again in a moment.")
+      case .notLendable: (403, "This masked key is counted in ways that only the gateway can count.")
+      }
+    return ErrorBody(status, code, message, mayRetry: status == 429 || self == .ledgerUnavailable)
   }
 }
 
 /// Answers that are not about the key.
 enum Answers {
-  static let tooManyAtOnce = ErrorBody(
-    429, "too_many_at_once", "This masked key has as many requests in flight as it may. Wait for one to end.", mayRetry: true)
-  static let unknownProvider = ErrorBody(
-    404, "unknown_provider",
-    "No provider of that name. The URL is http://HOST:PORT/PROVIDER/NATIVE-PATH; see 'maskllm provider list'.")
-  static let endpointNotAllowed = ErrorBody(
-    403, "endpoint_not_allowed", "MaskLLM does not pass this method and path. Only the provider's model endpoints are passed.")
-  static let encodedBody = ErrorBody(
-    415, "encoded_body", "MaskLLM reads request bodies as they are. Send the body without Content-Encoding.")
-  static let bodyTooLarge = ErrorBody(413, "body_too_large", "The request body is larger than this gateway accepts.")
   static let upstreamDown = ErrorBody(
     502, "upstream_unreachable", "The provider could not be reached. Try again in a moment.", mayRetry: true)
   static let upstreamUntrusted = ErrorBody(

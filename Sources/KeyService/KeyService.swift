@@ -1,9 +1,9 @@
 import Audit
 import Cryptography
-import Domain
+public import Domain
 public import PolicyEngine
 public import Primitives
-import Providers
+public import Providers
 public import Storage
 public import Vault
 
@@ -30,13 +30,29 @@ public final class KeyService: @unchecked Sendable {
   var providersByName: [String: Provider] = [:]
   var providerKeys: [ProviderKey] = []
   var credentials: [RecordID: Credential] = [:]
-  /// Of keys with limits. Kept from snapshot to snapshot, so that a change elsewhere forgives nobody.
-  private var meters: [RecordID: KeyMeters] = [:]
+  /// Teams, policies, budgets and prices, as they are kept.
+  var documents: [DocumentPlace: DocumentRow] = [:]
+  public internal(set) var teams: [String: Policy] = [:]
+  public internal(set) var sharedPolicies: [String: Policy] = [:]
+  public internal(set) var budgets: [String: Budget] = [:]
+  public internal(set) var priceOverrides: [PriceName: Price] = [:]
+  /// Built anew when an override changes.
+  var priceList = PriceList(shipped: [])
+  private let counters = Counters()
+  /// The last snapshot that was made.
+  private(set) var inForce: Snapshot?
+  /// nil while sealed, and for a reader of the store.
+  var ledger: Ledger?
+  private let keepsLedger: Bool
+  private let alert: @Sendable (_ account: String, _ percent: Int) -> Void
 
   public init(
     store: any Store, sink: any SnapshotSink, clock: any WallClock = SystemClock(),
-    randomness: any Randomness = SystemRandomness()
+    randomness: any Randomness = SystemRandomness(), keepsLedger: Bool = true,
+    alert: @escaping @Sendable (_ account: String, _ percent: Int) -> Void = { _, _ in }
   ) {
+    self.keepsLedger = keepsLedger
+    self.alert = alert
     self.store = store
     self.sink = sink
     self.clock = clock
@@ -44,6 +60,7 @@ public final class KeyService: @unchecked Sendable {
   }
 
   public var isSealed: Bool { vault == nil }
+  public var now: Timestamp { clock.now }
 
   public func sealMethod() throws(Fault) -> SealMethod { try SealMethod.read(from: store) }
 
@@ -56,6 +73,7 @@ public final class KeyService: @unchecked Sendable {
   /// Takes an open vault, as `Vault.initialize` gives it.
   public func adopt(_ vault: Vault) throws(Fault) {
     try load(vault)
+    if keepsLedger { ledger = try Ledger(store, alert: alert) }
     self.vault = vault
   }
 
@@ -76,8 +94,9 @@ public final class KeyService: @unchecked Sendable {
         tamperedProviders.append(row.name)
       }
     }
+    try loadDocuments(vault)
     (keys, tamperedKeys) = ([:], [])
-    var known: [[UInt8]: Policy] = [:]
+    var known: [[UInt8]: Grant] = [:]
     let rows = try store.maskedKeys()
     keys.reserveCapacity(rows.count)
     for row in rows {
@@ -96,19 +115,28 @@ public final class KeyService: @unchecked Sendable {
     return try Credential(keyID: key.id, version: key.version, style: provider.credential, secret: secret)
   }
 
-  /// The state to decide on, as of now.
-  public func snapshot() -> Snapshot {
-    generation += 1
-    guard let vault else { return .sealed(generation: generation) }
-    let upstreams = providers().enumerated().map { index, provider in
+  func upstreams() -> [Upstream] {
+    providers().enumerated().map { index, provider in
       Upstream(
         provider, index: index,
         credentials: providerKeys.filter { $0.provider == provider.name }.compactMap { credentials[$0.id] })
     }
-    meters = meters.filter { keys[$0.key]?.policy.limits == $0.value.limits }
-    for (id, key) in keys where !key.policy.limits.isEmpty && meters[id] == nil { meters[id] = KeyMeters(key.policy.limits) }
-    return Snapshot(
-      generation: generation, keys: Array(keys.values), peppers: vault.peppers(), upstreams: upstreams, meters: meters)
+  }
+
+  /// The state to decide on, as of now.
+  public func snapshot() -> Snapshot {
+    generation += 1
+    guard let vault else { return .sealed(generation: generation) }
+    let upstreams = upstreams()
+    var book = Rulebook()
+    (book.teams, book.sharedPolicies, book.prices) = (teams, sharedPolicies, priceList)
+    let rules = counters.fill(
+      &book, keys: keys.values, budgets: budgets.values.sorted { $0.name < $1.name }, providers: upstreams.map(\.provider.name))
+    ledger?.adopt(rules)
+    let snapshot = Snapshot(
+      generation: generation, keys: Array(keys.values), peppers: vault.peppers(), upstreams: upstreams, rulebook: book)
+    inForce = snapshot
+    return snapshot
   }
 
   /// Takes the current state into force everywhere.

@@ -11,30 +11,44 @@ extension KeyService {
 
   /// Makes a key. Its text exists only in what this returns.
   public func createKey(
-    name: String, policy: Policy, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix
+    name: String, grant: Grant, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix
   ) async throws(Fault) -> CreatedKey {
     let vault = try requireVault()
-    try check(name: name, policy: policy, expiresAt: expiresAt, prefix: prefix)
-    let created = issue(vault, name: name, policy: policy, expiresAt: expiresAt, prefix: prefix)
+    try check(name: name, grant, expiresAt: expiresAt, prefix: prefix)
+    let created = issue(vault, name: name, grant, expiresAt: expiresAt, prefix: prefix)
     try store.save(try vault.row(for: created.key))
     keys[created.key.id] = created.key
     await publish()
     return created
   }
 
+  /// Gives a key another policy, team or shared policy; in force when it returns.
+  public func regrantKey(_ id: RecordID, _ grant: Grant) async throws(Fault) -> MaskedKey {
+    let vault = try requireVault()
+    var key = try key(id)
+    try check(name: key.name, grant, expiresAt: nil, prefix: MaskedKeyFormat.defaultPrefix)
+    guard key.grant != grant else { return key }
+    (key.policy, key.sharedPolicy, key.team) = (grant.policy, grant.sharedPolicy, grant.team)
+    key.revision += 1
+    try store.save(try vault.row(for: key))
+    keys[id] = key
+    await publish()
+    return key
+  }
+
   /// Makes `count` keys named `name-1`, `name-2`, …, all or none, and hands each to `take`.
   public func createKeys(
-    _ count: Int, name: String, policy: Policy, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix,
+    _ count: Int, name: String, grant: Grant, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix,
     _ take: (borrowing CreatedKey) -> Void
   ) async throws(Fault) {
     let vault = try requireVault()
     guard (1...Self.createMax).contains(count) else {
       throw Fault(.invalidInput, "the count is no number from 1 to \(Self.createMax)")
     }
-    try check(name: "\(name)-\(count)", policy: policy, expiresAt: expiresAt, prefix: prefix)
+    try check(name: "\(name)-\(count)", grant, expiresAt: expiresAt, prefix: prefix)
     var made: [MaskedKey] = []
     for n in 1...count {
-      let created = issue(vault, name: "\(name)-\(n)", policy: policy, expiresAt: expiresAt, prefix: prefix)
+      let created = issue(vault, name: "\(name)-\(n)", grant, expiresAt: expiresAt, prefix: prefix)
       made.append(created.key)
       take(created)
     }
@@ -45,10 +59,26 @@ extension KeyService {
     await publish()
   }
 
-  private func check(name: String, policy: Policy, expiresAt: Timestamp?, prefix: String) throws(Fault) {
+  private func check(name: String, _ grant: Grant, expiresAt: Timestamp?, prefix: String) throws(Fault) {
     try Label.validate(name, of: "name")
-    try policy.validate()
+    try check(grant.policy)
     try MaskedKeyFormat.validate(prefix: prefix)
+    if let expiresAt, expiresAt <= clock.now { throw Fault(.invalidInput, "the expiry lies in the past") }
+    for (kind, parent, all) in [("policy", grant.sharedPolicy, sharedPolicies), ("team", grant.team, teams)] {
+      guard let parent else { continue }
+      guard let policy = all[parent] else {
+        throw Fault(.notFound, "there is no \(kind) '\(parent.prefix(64))'", hint: "see 'maskllm \(kind) list'")
+      }
+      if let list = grant.policy.firstExcess(over: policy) {
+        throw Fault(
+          .forbidden, "\(kind) '\(parent)' does not permit all of these \(list)", hint: "nobody can grant more than they hold")
+      }
+    }
+  }
+
+  /// What `Policy` cannot know of itself: which providers and endpoint classes there are.
+  func check(_ policy: Policy) throws(Fault) {
+    try policy.validate()
     for provider in policy.providers where provider != Policy.any && providersByName[provider] == nil {
       throw Fault(.notFound, "there is no provider '\(provider)'", hint: "see 'maskllm provider list'")
     }
@@ -56,14 +86,14 @@ extension KeyService {
       let names = EndpointClass.allCases.map { "\($0.name)" }.joined(separator: ", ")
       throw Fault(.invalidInput, "there is no endpoint class '\(name)'", hint: "use some of: \(names)")
     }
-    if let expiresAt, expiresAt <= clock.now { throw Fault(.invalidInput, "the expiry lies in the past") }
   }
 
-  private func issue(_ vault: Vault, name: String, policy: Policy, expiresAt: Timestamp?, prefix: String) -> CreatedKey {
+  private func issue(_ vault: Vault, name: String, _ grant: Grant, expiresAt: Timestamp?, prefix: String) -> CreatedKey {
     let id = RecordID.random(randomness)
     let secret = vault.issueSecret(prefix: prefix, id: id)
     let key = MaskedKey(
-      id: id, name: name, policy: policy, state: .active, createdAt: clock.now, expiresAt: expiresAt, hash: secret.hash,
+      id: id, name: name, policy: grant.policy, sharedPolicy: grant.sharedPolicy, team: grant.team, state: .active,
+      createdAt: clock.now, expiresAt: expiresAt, hash: secret.hash,
       pepperVersion: secret.pepperVersion, revision: 1)
     return CreatedKey(key: key, secret: secret)
   }

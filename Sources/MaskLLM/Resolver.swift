@@ -39,7 +39,7 @@ public final class Resolver: Sendable {
   /// Throws `Fault` with what is wrong and what to do: no store there, readable by others, the wrong key.
   public init(dataDirectory: String, unsealSecret: Span<UInt8>, clock: any WallClock = SystemClock()) throws(Fault) {
     let store = try SQLiteStore.openReadOnly(path: dataDirectory)
-    let service = KeyService(store: store, sink: Nowhere(), clock: clock)
+    let service = KeyService(store: store, sink: Nowhere(), clock: clock, keepsLedger: false)
     let version = try store.dataVersion()
     try service.unseal(secret: unsealSecret)
     let now = Self.now()
@@ -51,7 +51,8 @@ public final class Resolver: Sendable {
   /// Checks `maskedKey` and lends the real key for `provider` to `use`, for as long as that call takes.
   ///
   /// `endpoint` and `model` say what the key is wanted for. A masked key that is scoped to some of either is lent only for
-  /// those; one that is scoped to networks is not lent at all, because a process is in none. What the caller then does with
+  /// those; one that is scoped to networks, or counted by the day, in tokens or in money, is not lent at all: a process is in no
+  /// network, and sees no request. What the caller then does with
   /// the real key is the caller's honesty. Throws `Refusal` with the rule that refused, the same as the gateway's. Allocates
   /// nothing.
   public func withProviderKey<Result>(
@@ -68,11 +69,12 @@ public final class Resolver: Sendable {
       guard !model.isEmpty else { throw .modelUnclear }
       try snapshot.decide(key: index, model: model)
     }
-    if let meters = snapshot.meters(key: index) {
-      // A key lent counts as a request, in this process's own count.
-      guard meters.admit(now: monotonicNanoseconds()) == .admitted else { throw .rateLimited }
-      meters.finish()
-    }
+    try snapshot.decide(key: index, at: clock.now)
+    // A reader of the store can keep no ledger, and sees no request whose tokens it could count or bound.
+    guard !snapshot.restrictsPaths(key: index), snapshot.outputTokensMax(key: index) == nil, snapshot.isLendable(key: index)
+    else { throw .notLendable }
+    // A key lent counts as a request, in this process's own count.
+    do throws(Denial) { try snapshot.countLoan(key: index, now: monotonicNanoseconds()) } catch { throw error.refusal }
     let credential = upstream.credentials[position]
     return credential.withSecret(use)
   }

@@ -3,12 +3,6 @@ import Domain
 public import Primitives
 public import Providers
 
-/// Why a request is refused. Each has a name that is the same in answers, activity and docs.
-public enum Refusal: UInt8, Sendable, CaseIterable, Error {
-  case sealed, missingKey, malformedKey, unknownKey, disabledKey, revokedKey, expiredKey, providerNotAllowed, noProviderKey
-  case endpointNotInScope, modelNotAllowed, modelUnclear, networkNotAllowed, notYetValidKey, rateLimited
-}
-
 extension Snapshot {
   /// The position of the key whose text is `presented`, if that text is right and the key is in force at `now`.
   ///
@@ -23,11 +17,22 @@ extension Snapshot {
     // The comparison comes first and the look at the result second, for known and unknown IDs alike.
     let isRight = digest == expected
     guard let index, isRight else { throw .unknownKey }
-    try check(keys[index], now: now)
+    try decide(key: index, validAt: now)
     return index
   }
 
-  private func check(_ key: KeyEntry, now: Timestamp) throws(Refusal) {
+  /// The position of the key `id`; positions mean something within one snapshot only.
+  public func position(of id: RecordID) -> Int? { keys.index(of: id) }
+
+  public func keyID(at index: Int) -> RecordID { keys[index].id }
+
+  func policy(_ key: Int) -> CompiledPolicy { policies[Int(keys[key].policy)] }
+
+  // MARK: one rule each
+
+  /// Whether the key at `index` is in force.
+  public func decide(key index: Int, validAt now: Timestamp) throws(Refusal) {
+    let key = keys[index]
     switch key.state {
     case .revoked: throw .revokedKey
     case .disabled: throw .disabledKey
@@ -37,16 +42,22 @@ extension Snapshot {
     }
   }
 
-  /// The position of the key `id`; positions mean something within one snapshot only.
-  public func position(of id: RecordID) -> Int? { keys.index(of: id) }
-
-  public func keyID(at index: Int) -> RecordID { keys[index].id }
-
   /// Whether the key at `index` may call `upstream`, and with which of its credentials (a position).
   public func decide(key index: Int, upstream: Upstream) throws(Refusal) -> Int {
     guard policies[Int(keys[index].policy)].allows(provider: upstream.index) else { throw .providerNotAllowed }
     guard !upstream.credentials.isEmpty else { throw .noProviderKey }
     return 0
+  }
+
+  /// Whether requests of the key at `index` may come from `address`.
+  public func decide(key index: Int, from address: @autoclosure () -> NetworkAddress?) throws(Refusal) {
+    let policy = Int(keys[index].policy)
+    guard policies[policy].isFromAnywhere || policies[policy].allows(from: address()) else { throw .networkNotAllowed }
+  }
+
+  /// Whether `now` lies in the hours of the key at `index`.
+  public func decide(key index: Int, at now: Timestamp) throws(Refusal) {
+    guard policies[Int(keys[index].policy)].allows(at: now) else { throw .hoursNotAllowed }
   }
 
   /// Whether the key at `index` may use endpoints of `kind`.
@@ -60,17 +71,18 @@ extension Snapshot {
     guard policies[Int(keys[index].policy)].allowsEveryEndpoint else { throw .endpointNotInScope }
   }
 
-  /// Whether requests of the key at `index` may come from `address`.
-  public func decide(key index: Int, from address: @autoclosure () -> NetworkAddress?) throws(Refusal) {
-    let policy = Int(keys[index].policy)
-    guard policies[policy].isFromAnywhere || policies[policy].allows(from: address()) else { throw .networkNotAllowed }
+  /// Whether the key at `index` may use `method` on `path` (without query, below the provider's name).
+  public func decide(key index: Int, method: Span<UInt8>, path: Span<UInt8>) throws(Refusal) {
+    guard policies[Int(keys[index].policy)].allows(method: method, path: path) else { throw .pathNotAllowed }
   }
 
-  /// The counters of the key at `index`; nil when it has no limits.
-  public func meters(key index: Int) -> KeyMeters? { meters.isEmpty ? nil : meters[index] }
+  public func restrictsPaths(key index: Int) -> Bool { policies[Int(keys[index].policy)].restrictsPaths }
 
   /// Bytes of a request body that the policy of the key at `index` permits.
   public func bodyBytesMax(key index: Int) -> Int { policies[Int(keys[index].policy)].bodyBytesMax }
+
+  /// Tokens of an answer that the policy of the key at `index` permits; nil: as many as the provider gives.
+  public func outputTokensMax(key index: Int) -> Int64? { policies[Int(keys[index].policy)].outputTokensMax }
 
   /// Whether which model is asked for makes a difference to the key at `index`.
   public func restrictsModels(key index: Int) -> Bool { policies[Int(keys[index].policy)].restrictsModels }
@@ -80,12 +92,30 @@ extension Snapshot {
     guard policies[Int(keys[index].policy)].allows(model: model) else { throw .modelNotAllowed }
   }
 
+  // MARK: all of them
+
+  /// Every rule that needs no body, in this order. Returns the position of the credential to use.
+  public func decide(
+    key index: Int, upstream: Upstream, from address: @autoclosure () -> NetworkAddress?, at now: Timestamp,
+    endpoint kind: EndpointClass, method: Span<UInt8>, path: Span<UInt8>, pathModel: JSONText
+  ) throws(Refusal) -> Int {
+    let position = try decide(key: index, upstream: upstream)
+    try decide(key: index, from: address())
+    try decide(key: index, at: now)
+    try decide(key: index, endpoint: kind)
+    try decide(key: index, method: method, path: path)
+    if !pathModel.isEmpty { try decide(key: index, model: pathModel.span) }
+    return position
+  }
+
+  // MARK: later
+
   /// Whether an exchange that was decided on an earlier snapshot may go on: same key, still in force, provider still allowed,
   /// same credential still in use.
   public func stillAllows(key id: RecordID, upstream name: Span<UInt8>, credential: Credential, now: Timestamp) throws(Refusal) {
     guard !isSealed else { throw .sealed }
     guard let index = keys.index(of: id) else { throw .unknownKey }
-    try check(keys[index], now: now)
+    try decide(key: index, validAt: now)
     guard let upstream = upstream(named: name) else { throw .noProviderKey }
     guard policies[Int(keys[index].policy)].allows(provider: upstream.index) else { throw .providerNotAllowed }
     guard upstream.credentials.contains(where: { $0.keyID == credential.keyID && $0.version == credential.version }) else {

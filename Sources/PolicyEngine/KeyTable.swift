@@ -13,6 +13,8 @@ public struct KeyEntry: Sendable {
   let pepper: UInt16
   /// Position in the snapshot's policies.
   let policy: UInt32
+  /// Position in the snapshot's allowances of teams; `.max` when the team has none.
+  let team: UInt32
 }
 
 /// Key ID → entry: open addressing over two flat arrays, built once and then only read.

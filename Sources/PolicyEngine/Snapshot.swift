@@ -1,6 +1,7 @@
 public import Cryptography
 public import Domain
-public import Primitives
+import Primitives
+public import Providers
 
 /// The immutable state that a request is decided on. A change makes a new one; nobody ever sees half of it.
 public final class Snapshot: Sendable {
@@ -11,8 +12,13 @@ public final class Snapshot: Sendable {
   let policies: [CompiledPolicy]
   let peppers: [Pepper]
   public let upstreams: [Upstream]
-  /// By the key's position; empty when no key has limits.
-  let meters: [KeyMeters?]
+  /// By the key's position; empty when no key has any.
+  let allowances: [Allowance?]
+  let teamAllowances: [Allowance?]
+  let everyone: Allowance?
+  public let prices: PriceList
+  /// The price lists of each upstream: its own, then the one of its kind.
+  let priceLists: [(own: UInt16?, shared: UInt16?)]
 
   private init(
     isSealed: Bool, generation: UInt64, keys: KeyTable, policies: [CompiledPolicy], peppers: [Pepper], upstreams: [Upstream]
@@ -23,7 +29,8 @@ public final class Snapshot: Sendable {
     self.policies = policies
     self.peppers = peppers
     self.upstreams = upstreams
-    meters = []
+    (allowances, teamAllowances, everyone, priceLists) = ([], [], nil, [])
+    prices = PriceList(shipped: [])
   }
 
   /// While the vault is sealed nothing is known and nothing passes.
@@ -33,7 +40,7 @@ public final class Snapshot: Sendable {
 
   /// Keys whose pepper is unknown cannot be checked and are left out.
   public init(
-    generation: UInt64, keys: [MaskedKey], peppers: [Pepper], upstreams: [Upstream], meters known: [RecordID: KeyMeters] = [:]
+    generation: UInt64, keys: [MaskedKey], peppers: [Pepper], upstreams: [Upstream], rulebook: Rulebook = Rulebook()
   ) {
     precondition(!peppers.isEmpty)
     isSealed = false
@@ -41,28 +48,45 @@ public final class Snapshot: Sendable {
     self.peppers = peppers
     self.upstreams = upstreams
     var policies: [CompiledPolicy] = []
-    var compiled: [Policy: UInt32] = [:]
-    var meters: [KeyMeters?] = []
+    var compiled: [Grant: UInt32] = [:]
+    // Most keys have one of a few grants, read from one document each, so that comparing them is comparing references.
+    var recent: [(grant: Grant, policy: UInt32)] = []
+    var allowances: [Allowance?] = []
+    let teams = rulebook.teamAllowances.keys.sorted()
+    let teamNumbers = Dictionary(uniqueKeysWithValues: teams.enumerated().map { ($0.element, UInt32($0.offset)) })
     var entries: [KeyEntry] = []
     entries.reserveCapacity(keys.count)
     for key in keys {
       guard let pepper = peppers.firstIndex(where: { $0.version == key.pepperVersion }), let hash = Digest256(key.hash.span)
       else { continue }
       let policy: UInt32
-      if let index = compiled[key.policy] {
+      let grant = key.grant
+      if let known = recent.first(where: { $0.grant == grant }) {
+        policy = known.policy
+      } else if let index = compiled[grant] {
         policy = index
       } else {
         policy = UInt32(policies.count)
-        compiled[key.policy] = policy
-        policies.append(CompiledPolicy(key.policy, upstreams))
+        compiled[grant] = policy
+        policies.append(CompiledPolicy(rulebook.policies(of: grant), upstreams))
+        if recent.count < 4 { recent.append((grant, policy)) }
       }
       entries.append(
         KeyEntry(
           id: key.id, hash: hash, expiresAt: key.expiresAt?.milliseconds ?? .max, state: key.state, pepper: UInt16(pepper),
-          policy: policy))
-      if !known.isEmpty { meters.append(known[key.id]) }
+          policy: policy, team: key.team.flatMap { teamNumbers[$0] } ?? .max))
+      if !rulebook.allowances.isEmpty { allowances.append(rulebook.allowances[key.id]) }
     }
-    self.meters = meters
+    self.allowances = allowances
+    teamAllowances = teams.map { rulebook.teamAllowances[$0] }
+    everyone = rulebook.everyone
+    let prices = rulebook.prices
+    self.prices = prices
+    priceLists = upstreams.map { upstream in
+      let own = prices.list(named: upstream.provider.name)
+      let shared = upstream.provider.priceList.flatMap { prices.list(named: $0) }
+      return (own, shared)
+    }
     self.policies = policies
     self.keys = KeyTable(entries)
   }

@@ -1,12 +1,13 @@
 public import Cryptography
 public import Domain
 public import Primitives
+public import Providers
 
 /// A provider key ready for use: the whole header line that presents it, in guarded memory.
 public final class Credential: Sendable {
   public let keyID: RecordID
   public let version: UInt32
-  /// `Authorization: Bearer …\r\n` or `x-api-key: …\r\n`.
+  /// `Authorization: Bearer …\r\n`, `x-api-key: …\r\n` or one of their like.
   public let headerLine: SecretBytes
   /// The secret within `headerLine`.
   private let secret: Range<Int>
@@ -19,7 +20,13 @@ public final class Credential: Sendable {
     try Self.validate(secret.span)
     self.keyID = keyID
     self.version = version
-    let start: StaticString = style == .bearer ? "Authorization: Bearer " : "x-api-key: "
+    let start: StaticString =
+      switch style {
+      case .bearer: "Authorization: Bearer "
+      case .xAPIKey: "x-api-key: "
+      case .apiKey: "api-key: "
+      case .googleKey: "x-goog-api-key: "
+      }
     let prefix = start.utf8CodeUnitCount
     let count = secret.count
     self.secret = prefix..<(prefix + count)
@@ -55,6 +62,8 @@ public final class Upstream: Sendable {
   public let hostLine: [UInt8]
   /// What goes before the native path.
   public let pathPrefix: [UInt8]
+  /// What its chat endpoint calls the limit of an answer: OpenAI's newer models know only the newer name, others only the older.
+  public let outputLimitName: RequestReader.StaticName
   /// The keys that can be used, the oldest first.
   public let credentials: [Credential]
 
@@ -64,6 +73,8 @@ public final class Upstream: Sendable {
     self.credentials = credentials
     name = Array(provider.name.utf8)
     hostLine = Array("Host: \(provider.baseURL.hostHeader)\r\n".utf8)
+    let host = provider.baseURL.host
+    outputLimitName = host == "api.openai.com" || host.hasSuffix(".openai.azure.com") ? .maxCompletionTokens : .maxTokens
     pathPrefix = Array(provider.baseURL.prefix.utf8)
   }
 }

@@ -30,6 +30,15 @@ public struct NetworkAddress: Hashable, Sendable {
     }
   }
 
+  /// The same from bytes, with spaces around it.
+  public init?(_ bytes: Span<UInt8>) {
+    var (start, end) = (0, bytes.count)
+    while start < end, bytes[start] == 32 { start += 1 }
+    while end > start, bytes[end - 1] == 32 { end -= 1 }
+    guard end > start, end - start <= 45 else { return nil }
+    self.init(String(decoding: [UInt8](copying: bytes.extracting(start..<end)), as: UTF8.self))
+  }
+
   var isV4: Bool { high == 0 && low >> 32 == 0xFFFF }
 }
 
@@ -55,6 +64,8 @@ public struct Network: Hashable, Sendable {
   }
 
   public func contains(_ address: NetworkAddress) -> Bool { Self.masked(address, bits) == base }
+
+  public func contains(_ other: Network) -> Bool { other.bits >= bits && contains(other.base) }
 
   private static func masked(_ a: NetworkAddress, _ bits: Int) -> NetworkAddress {
     let high: UInt64 = bits >= 64 ? .max : bits == 0 ? 0 : .max << UInt64(64 - bits)

@@ -13,7 +13,7 @@ extension Timestamp {
   /// RFC 3339 in UTC with milliseconds: `2026-11-24T10:00:00.000Z`.
   public var rfc3339: String {
     let seconds = milliseconds.floorDivided(by: 1000)
-    let (year, month, day) = civil(days: seconds.floorDivided(by: 86_400))
+    let (year, month, day) = CivilDate.of(days: seconds.floorDivided(by: 86_400))
     let inDay = seconds - seconds.floorDivided(by: 86_400) * 86_400
     func pad(_ value: Int64, _ width: Int) -> String {
       let text = String(value)
@@ -30,9 +30,9 @@ extension Timestamp {
       range.upperBound <= b.count ? ASCII.decimal(b.span.extracting(range)).map(Int64.init) : nil
     }
     guard b.count >= 10, b[4] == 45, b[7] == 45, let y = number(0..<4), let m = number(5..<7), let d = number(8..<10),
-      (1...12).contains(m), (1...daysIn(month: m, year: y)).contains(d)
+      (1...12).contains(m), (1...CivilDate.daysIn(month: m, year: y)).contains(d)
     else { return nil }
-    var value = days(year: y, month: m, day: d) * 86_400_000
+    var value = CivilDate.days(year: y, month: m, day: d) * 86_400_000
     if b.count > 10 {
       guard b.count == 20 || b.count == 24, b[10] == 84, b[13] == 58, b[16] == 58, b[b.count - 1] == 90,
         let h = number(11..<13), let min = number(14..<16), let s = number(17..<19), h < 24, min < 60, s < 60
@@ -45,35 +45,6 @@ extension Timestamp {
     }
     self.init(milliseconds: value)
   }
-}
-
-extension Int64 {
-  fileprivate func floorDivided(by n: Int64) -> Int64 { self >= 0 ? self / n : -((-self + n - 1) / n) }
-}
-
-// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": proleptic Gregorian calendar.
-private func days(year: Int64, month: Int64, day: Int64) -> Int64 {
-  let y = month <= 2 ? year - 1 : year
-  let era = y.floorDivided(by: 400)
-  let yearOfEra = y - era * 400
-  let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-  return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-}
-
-private func civil(days: Int64) -> (Int64, Int64, Int64) {
-  let z = days + 719_468
-  let era = z.floorDivided(by: 146_097)
-  let dayOfEra = z - era * 146_097
-  let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-  let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-  let shifted = (5 * dayOfYear + 2) / 153
-  let month = shifted < 10 ? shifted + 3 : shifted - 9
-  return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
-}
-
-private func daysIn(month: Int64, year: Int64) -> Int64 {
-  if month == 2 { return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28 }
-  return [4, 6, 9, 11].contains(month) ? 30 : 31
 }
 
 /// Where the time comes from: the system, or a test's hand.

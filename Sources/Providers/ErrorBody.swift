@@ -6,10 +6,12 @@ public struct ErrorBody: Sendable {
   public let status: UInt16
   /// Our stable code.
   public let code: StaticString
-  /// A sentence that says what to do. Constant: nothing of a request is ever echoed.
+  /// A sentence that says what to do. Constant: nothing of a request but `subject` is ever echoed.
   public let message: StaticString
   /// Whether the SDK may try again by itself.
   public let mayRetry: Bool
+  /// A model that the sentence is about, as the request named it; printed only when it is plain.
+  public var subject = JSONText()
 
   public init(_ status: UInt16, _ code: StaticString, _ message: StaticString, mayRetry: Bool = false) {
     self.status = status
@@ -18,9 +20,10 @@ public struct ErrorBody: Sendable {
     self.mayRetry = mayRetry
   }
 
-  /// The whole answer, head and body. `closing` adds `Connection: close`.
+  /// The whole answer, head and body. `closing` adds `Connection: close`; `fields` adds header lines.
   public func write(
-    to buffer: inout ByteBuffer, family: Provider.Family, requestID: Span<UInt8>, closing: Bool, retryAfterMilliseconds: Int = 0
+    to buffer: inout ByteBuffer, family: Provider.Family, requestID: Span<UInt8>, closing: Bool, retryAfterMilliseconds: Int = 0,
+    fields: (inout ByteBuffer) -> Void = { _ in }
   ) {
     var body = ByteBuffer(capacity: 512)
     writeJSON(to: &body, family: family, requestID: requestID)
@@ -31,6 +34,11 @@ public struct ErrorBody: Sendable {
     buffer.append("\r\nContent-Type: application/json\r\nContent-Length: ")
     buffer.append(decimal: body.count)
     buffer.append(mayRetry ? "\r\nx-should-retry: true\r\n" : "\r\nx-should-retry: false\r\n")
+    if family == .bedrock {
+      buffer.append("x-amzn-ErrorType: ")
+      buffer.append(amazonType)
+      buffer.append("\r\n")
+    }
     buffer.append(family == .anthropic ? "request-id: " : "x-request-id: ")
     buffer.append(requestID)
     buffer.append("\r\n")
@@ -41,6 +49,7 @@ public struct ErrorBody: Sendable {
       buffer.append(decimal: (retryAfterMilliseconds + 999) / 1000)
       buffer.append("\r\n")
     }
+    fields(&buffer)
     if closing { buffer.append("Connection: close\r\n") }
     buffer.append("\r\n")
     buffer.append(body.readable)
@@ -48,25 +57,26 @@ public struct ErrorBody: Sendable {
 
   /// The last event of a stream that has to end: raised by the SDKs as an error of the API.
   public func writeEvent(to buffer: inout ByteBuffer, dialect: Dialect, requestID: Span<UInt8>) {
+    let family: Provider.Family = dialect == .anthropicMessages ? .anthropic : dialect == .gemini ? .gemini : .openai
     if dialect == .anthropicMessages || dialect == .openaiResponses { buffer.append("event: error\n") }
     buffer.append("data: ")
     if dialect == .openaiResponses {
       buffer.append("{\"type\":\"error\",\"code\":\"")
       buffer.append(code)
       buffer.append("\",\"message\":\"")
-      buffer.append(message)
+      writeMessage(to: &buffer)
       buffer.append("\",\"param\":null,\"sequence_number\":0}")
     } else {
-      writeJSON(to: &buffer, family: dialect == .anthropicMessages ? .anthropic : .openai, requestID: requestID)
+      writeJSON(to: &buffer, family: family, requestID: requestID)
     }
     buffer.append("\n\n")
   }
 
   private func writeJSON(to buffer: inout ByteBuffer, family: Provider.Family, requestID: Span<UInt8>) {
     switch family {
-    case .openai:
+    case .openai, .azure:
       buffer.append("{\"error\":{\"message\":\"")
-      buffer.append(message)
+      writeMessage(to: &buffer)
       buffer.append("\",\"type\":\"")
       buffer.append(openaiType)
       buffer.append("\",\"param\":null,\"code\":\"")
@@ -76,18 +86,70 @@ public struct ErrorBody: Sendable {
       buffer.append("{\"type\":\"error\",\"error\":{\"type\":\"")
       buffer.append(anthropicType)
       buffer.append("\",\"message\":\"")
-      buffer.append(message)
+      writeMessage(to: &buffer)
       buffer.append("\",\"details\":{\"code\":\"")
       buffer.append(code)
       buffer.append("\"}},\"request_id\":\"")
       buffer.append(requestID)
       buffer.append("\"}")
+    case .gemini:
+      buffer.append("{\"error\":{\"code\":")
+      buffer.append(decimal: Int(status))
+      buffer.append(",\"message\":\"")
+      writeMessage(to: &buffer)
+      buffer.append("\",\"status\":\"")
+      buffer.append(googleStatus)
+      buffer.append("\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"")
+      buffer.append(code)
+      buffer.append("\",\"domain\":\"maskllm\"}]}}")
+    case .bedrock:
+      buffer.append("{\"message\":\"")
+      writeMessage(to: &buffer)
+      buffer.append("\",\"code\":\"")
+      buffer.append(code)
+      buffer.append("\"}")
+    }
+  }
+
+  private func writeMessage(to buffer: inout ByteBuffer) {
+    buffer.append(message)
+    guard !subject.isEmpty else { return }
+    for i in subject.span.indices {
+      let b = subject.span[i]
+      guard b > 32, b < 127, b != UInt8(ascii: "\""), b != UInt8(ascii: "\\") else { return }
+    }
+    buffer.append(" Model: ")
+    buffer.append(subject.span)
+  }
+
+  private var googleStatus: StaticString {
+    switch status {
+    case 401: "UNAUTHENTICATED"
+    case 402, 429: "RESOURCE_EXHAUSTED"
+    case 403: "PERMISSION_DENIED"
+    case 404: "NOT_FOUND"
+    case 503: "UNAVAILABLE"
+    case 504: "DEADLINE_EXCEEDED"
+    case 500...: "INTERNAL"
+    default: "INVALID_ARGUMENT"
+    }
+  }
+
+  private var amazonType: StaticString {
+    switch status {
+    case 401, 402, 403: "AccessDeniedException"
+    case 404: "ResourceNotFoundException"
+    case 429: "ThrottlingException"
+    case 503: "ServiceUnavailableException"
+    case 500...: "InternalServerException"
+    default: "ValidationException"
     }
   }
 
   private var openaiType: StaticString {
     switch status {
     case 401: "invalid_request_error"
+    case 402: "insufficient_quota"
     case 403: "permission_error"
     case 429: "rate_limit_error"
     case 500...: "server_error"
@@ -116,6 +178,7 @@ public struct ErrorBody: Sendable {
     case 204: "No Content"
     case 400: "Bad Request"
     case 401: "Unauthorized"
+    case 402: "Payment Required"
     case 403: "Forbidden"
     case 404: "Not Found"
     case 405: "Method Not Allowed"

@@ -8,14 +8,25 @@ public struct Usage: Equatable, Sendable {
   public var cacheWrite: Int64?
   /// The part of `output` that was reasoning.
   public var reasoning: Int64?
+  /// The parts of `input` and `output` that were audio.
+  public var audioInput: Int64?
+  public var audioOutput: Int64?
 
   public init(
-    input: Int64? = nil, output: Int64? = nil, cacheRead: Int64? = nil, cacheWrite: Int64? = nil, reasoning: Int64? = nil
+    input: Int64? = nil, output: Int64? = nil, cacheRead: Int64? = nil, cacheWrite: Int64? = nil, reasoning: Int64? = nil,
+    audioInput: Int64? = nil, audioOutput: Int64? = nil
   ) {
     self.input = input
     self.output = output
     self.cacheRead = cacheRead
     self.cacheWrite = cacheWrite
     self.reasoning = reasoning
+    self.audioInput = audioInput
+    self.audioOutput = audioOutput
   }
+
+  /// All tokens that went in, cached or not.
+  public var allInput: Int64 { (input ?? 0) + (cacheRead ?? 0) + (cacheWrite ?? 0) }
+  /// Whether the provider said how much it was.
+  public var isKnown: Bool { input != nil || output != nil }
 }

@@ -13,6 +13,8 @@ public struct UsageMeter: Sendable {
   private var sentinel: UInt64 = 0
   /// The stream has said that it is complete: what follows is only its end.
   public private(set) var isComplete = false
+  /// Events that carried some of the answer. A provider puts at least one token into each.
+  public private(set) var pieces: Int64 = 0
 
   public init(_ dialect: Dialect = .opaque, _ format: Format = .other) {
     self.dialect = dialect
@@ -64,11 +66,17 @@ public struct UsageMeter: Sendable {
 
   private mutating func endEvent() {
     switch dialect {
-    case .openaiChat: if sentinel == Self.done { isComplete = true }
-    case .anthropicMessages: if isType("message_stop") { isComplete = true }
+    case .openaiChat: if sentinel == Self.done { isComplete = true } else { pieces += 1 }
+    case .anthropicMessages:
+      if isType("message_stop") { isComplete = true } else if isType("content_block_delta") { pieces += 1 }
     case .openaiResponses:
-      if isType("response.completed") || isType("response.incomplete") || isType("response.failed") { isComplete = true }
-    case .opaque: break
+      if isType("response.completed") || isType("response.incomplete") || isType("response.failed") {
+        isComplete = true
+      } else if hasType(ending: ".delta") {
+        pieces += 1
+      }
+    case .gemini: pieces += 1
+    case .bedrockConverse, .opaque: break
     }
     sentinel = 0
     probe.startNextDocument()
@@ -79,41 +87,83 @@ public struct UsageMeter: Sendable {
     return text.span.equals(name)
   }
 
+  private func hasType(ending: StaticString) -> Bool {
+    let text = probe.text(1)
+    let n = ending.utf8CodeUnitCount
+    return text.count >= n && text.span.extracting((text.count - n)..<text.count).equals(ending)
+  }
+
   /// What has been read so far.
   public var usage: Usage {
     var usage = Usage(
       input: probe.number(0), output: probe.number(1), cacheRead: probe.number(2), cacheWrite: probe.number(3),
-      reasoning: probe.number(4))
+      reasoning: probe.number(4), audioInput: probe.number(5), audioOutput: probe.number(6))
     // OpenAI counts cached tokens inside the input, Anthropic beside it. Only a plausible part is taken off: one hosted
     // model reports 163 cached tokens of 7.
-    if dialect != .anthropicMessages, let input = usage.input {
+    if dialect == .gemini, let reasoning = usage.reasoning {
+      // Thoughts stand beside the candidates.
+      usage.output = (usage.output ?? 0) + reasoning
+    }
+    if dialect != .anthropicMessages, dialect != .bedrockConverse, let input = usage.input {
       let cached = (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0)
       if cached <= input { usage.input = input - cached }
     }
     return usage
   }
 
+  /// The tariff that the provider says it has charged.
+  public var service: Price.Service {
+    let tier = probe.text(2)
+    return tier.span.equals("priority") ? .priority : tier.span.equals("batch") ? .batch : .standard
+  }
+
   /// The model that the provider says answered.
   public var model: JSONText { JSONText(probe.text(0)) }
 
-  private var paths: JSONPaths { dialect == .anthropicMessages ? Self.anthropic : Self.openai }
+  private var paths: JSONPaths {
+    switch dialect {
+    case .anthropicMessages: Self.anthropic
+    case .gemini: Self.gemini
+    case .bedrockConverse: Self.bedrock
+    default: Self.openai
+    }
+  }
+
+  private static let gemini = JSONPaths([
+    ("modelVersion", .text(0)), ("usageMetadata.promptTokenCount", .number(0)),
+    ("usageMetadata.candidatesTokenCount", .number(1)),
+    ("usageMetadata.cachedContentTokenCount", .number(2)), ("usageMetadata.thoughtsTokenCount", .number(4)),
+  ])
+
+  private static let bedrock = JSONPaths([
+    ("usage.inputTokens", .number(0)), ("usage.outputTokens", .number(1)), ("usage.cacheReadInputTokens", .number(2)),
+    ("usage.cacheWriteInputTokens", .number(3)),
+  ])
 
   private static let openai: JSONPaths = {
-    var paths: [(String, JSONPaths.Slot)] = [("model", .text(0)), ("type", .text(1)), ("response.model", .text(0))]
+    var paths: [(String, JSONPaths.Slot)] = [
+      ("model", .text(0)), ("type", .text(1)), ("response.model", .text(0)), ("service_tier", .text(2)),
+      ("response.service_tier", .text(2)),
+    ]
     for prefix in ["usage.", "response.usage."] {
       for (name, slot) in [
         ("prompt_tokens", 0), ("input_tokens", 0), ("completion_tokens", 1), ("output_tokens", 1),
         ("prompt_tokens_details.cached_tokens", 2),
         ("input_tokens_details.cached_tokens", 2), ("prompt_tokens_details.cache_write_tokens", 3),
         ("input_tokens_details.cache_write_tokens", 3), ("completion_tokens_details.reasoning_tokens", 4),
-        ("output_tokens_details.reasoning_tokens", 4),
+        ("output_tokens_details.reasoning_tokens", 4), ("prompt_tokens_details.audio_tokens", 5),
+        ("input_tokens_details.audio_tokens", 5), ("completion_tokens_details.audio_tokens", 6),
+        ("output_tokens_details.audio_tokens", 6),
       ] { paths.append((prefix + name, .number(slot))) }
     }
     return JSONPaths(paths)
   }()
 
   private static let anthropic: JSONPaths = {
-    var paths: [(String, JSONPaths.Slot)] = [("model", .text(0)), ("type", .text(1)), ("message.model", .text(0))]
+    var paths: [(String, JSONPaths.Slot)] = [
+      ("model", .text(0)), ("type", .text(1)), ("message.model", .text(0)), ("usage.service_tier", .text(2)),
+      ("message.usage.service_tier", .text(2)),
+    ]
     for prefix in ["usage.", "message.usage."] {
       for (name, slot) in [
         ("input_tokens", 0), ("output_tokens", 1), ("cache_read_input_tokens", 2), ("cache_creation_input_tokens", 3),
@@ -121,40 +171,4 @@ public struct UsageMeter: Sendable {
     }
     return JSONPaths(paths)
   }()
-}
-
-/// A short text taken out of a document, for the record.
-public struct JSONText: Sendable {
-  private let text: JSONProbe.Text
-  init(_ text: JSONProbe.Text) { self.text = text }
-  public init() { text = JSONProbe.Text() }
-  public var span: Span<UInt8> {
-    @_lifetime(borrow self) get { text.span }
-  }
-}
-
-/// Reads the model out of a request body while it flows past.
-public struct RequestReader: Sendable {
-  private var probe = JSONProbe()
-  /// Whether the body is to be read at all.
-  public var isJSON = false
-
-  public init() {}
-
-  public mutating func feed(_ bytes: Span<UInt8>) {
-    if isJSON { probe.feed(bytes, Self.paths) }
-  }
-
-  public var model: JSONText { JSONText(probe.text(0)) }
-
-  /// After the last byte: whether the body was valid JSON that names one model, once, in full. What any strict or lenient
-  /// parser upstream then reads is the same.
-  public mutating func namesOneModel() -> Bool {
-    guard isJSON else { return false }
-    probe.finish(Self.paths)
-    return probe.status == .complete && !probe.hasDuplicate && !probe.hasCaseVariant && !probe.isTruncated
-      && probe.text(0).count > 0
-  }
-
-  private static let paths = JSONPaths([("model", .text(0))], noticesCaseVariants: true)
 }

@@ -83,11 +83,13 @@ public final class SQLiteStore: Store, @unchecked Sendable {
 
   public func setBlobs(_ blobs: [(name: String, value: [UInt8])]) throws(Fault) {
     try database.transaction { () throws(Fault) in
-      for (name, value) in blobs {
-        try database.run(
-          "INSERT INTO blob(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2", [.text(name), .blob(value)])
-      }
+      for (name, value) in blobs { try set(blob: name, value) }
     }
+  }
+
+  private func set(blob name: String, _ value: [UInt8]) throws(Fault) {
+    try database.run(
+      "INSERT INTO blob(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = ?2", [.text(name), .blob(value)])
   }
 
   // MARK: masked keys
@@ -170,6 +172,71 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     // The pages are overwritten (secure_delete); the checkpoint takes the old ones out of the log too.
     if isDeleted { try database.run("PRAGMA wal_checkpoint(TRUNCATE)") }
     return isDeleted
+  }
+
+  // MARK: documents and accounts
+
+  public func documents() throws(Fault) -> [DocumentRow] {
+    var rows: [DocumentRow] = []
+    try database.query("SELECT kind, name, body, revision, mac FROM document ORDER BY kind, name") { r in
+      rows.append(
+        DocumentRow(
+          kind: r[0].text ?? "", name: r[1].text ?? "", body: r[2].blob ?? [], revision: r[3].integer ?? 0, mac: r[4].blob ?? []))
+      return true
+    }
+    return rows
+  }
+
+  public func change(save: [DocumentRow], delete: [(kind: String, name: String)], blob: (name: String, value: [UInt8]))
+    throws(Fault)
+  {
+    try database.transaction { () throws(Fault) in
+      for row in save {
+        try database.run(
+          """
+          INSERT INTO document(kind, name, body, revision, mac) VALUES(?1, ?2, ?3, ?4, ?5)
+          ON CONFLICT(kind, name) DO UPDATE SET body = ?3, revision = ?4, mac = ?5
+          """, [.text(row.kind), .text(row.name), .blob(row.body), .integer(row.revision), .blob(row.mac)])
+      }
+      for (kind, name) in delete {
+        try database.run("DELETE FROM document WHERE kind = ?1 AND name = ?2", [.text(kind), .text(name)])
+      }
+      try set(blob: blob.name, blob.value)
+    }
+  }
+
+  public func accounts() throws(Fault) -> [AccountRow] {
+    var rows: [AccountRow] = []
+    try database.query(
+      "SELECT name, start_ms, taken, spent, estimated, carried, alerted FROM account ORDER BY name, start_ms"
+    ) { r in
+      rows.append(
+        AccountRow(
+          name: r[0].text ?? "", start: r[1].integer ?? 0, taken: r[2].integer ?? 0, spent: r[3].integer ?? 0,
+          estimated: r[4].integer ?? 0, carried: r[5].integer ?? 0, alerted: r[6].integer ?? 0))
+      return true
+    }
+    return rows
+  }
+
+  public func save(_ rows: [AccountRow]) throws(Fault) {
+    try database.transaction { () throws(Fault) in
+      for row in rows {
+        try database.run(
+          """
+          INSERT INTO account(name, start_ms, taken, spent, estimated, carried, alerted) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)
+          ON CONFLICT(name, start_ms) DO UPDATE SET taken = ?3, spent = ?4, estimated = ?5, carried = ?6, alerted = ?7
+          """,
+          [
+            .text(row.name), .integer(row.start), .integer(row.taken), .integer(row.spent), .integer(row.estimated),
+            .integer(row.carried), .integer(row.alerted),
+          ])
+      }
+    }
+  }
+
+  public func deleteAccounts(_ name: String, before start: Int64) throws(Fault) {
+    try database.run("DELETE FROM account WHERE name = ?1 AND start_ms < ?2", [.text(name), .integer(start)])
   }
 
   // MARK: activity

@@ -26,7 +26,22 @@ enum Schema {
       """,
       "CREATE INDEX activity_time ON activity(last_ms)",
       "PRAGMA user_version = 1",
-    ]
+    ],
+    [
+      """
+      CREATE TABLE document(
+        kind TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, revision INTEGER NOT NULL, mac BLOB NOT NULL,
+        PRIMARY KEY(kind, name)
+      ) STRICT, WITHOUT ROWID
+      """,
+      """
+      CREATE TABLE account(
+        name TEXT NOT NULL, start_ms INTEGER NOT NULL, taken INTEGER NOT NULL, spent INTEGER NOT NULL,
+        estimated INTEGER NOT NULL, carried INTEGER NOT NULL, alerted INTEGER NOT NULL, PRIMARY KEY(name, start_ms)
+      ) STRICT, WITHOUT ROWID
+      """,
+      "PRAGMA user_version = 2",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

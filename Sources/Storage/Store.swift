@@ -44,6 +44,51 @@ public struct ProviderRow: Sendable, Equatable {
   }
 }
 
+/// A document that decides something (a team, a policy, a budget, a price), as it is kept: with the MAC over all the rest.
+public struct DocumentRow: Sendable, Equatable {
+  public var kind: String
+  public var name: String
+  public var body: [UInt8]
+  /// Counts changes, starting at 1.
+  public var revision: Int64
+  public var mac: [UInt8]
+  public init(kind: String, name: String, body: [UInt8], revision: Int64, mac: [UInt8]) {
+    self.kind = kind
+    self.name = name
+    self.body = body
+    self.revision = revision
+    self.mac = mac
+  }
+}
+
+/// What became of one span of a budget or a long limit, in its unit (nano-dollars, requests, tokens).
+public struct AccountRow: Sendable, Equatable {
+  public var name: String
+  /// Start of the span, in milliseconds since 1970.
+  public var start: Int64
+  /// What was taken from it: spent, held by requests in flight, or at hand in a process. Never above what there is.
+  public var taken: Int64
+  /// The settled part of it.
+  public var spent: Int64
+  /// The part of `spent` that nobody counted: it was held or at hand when a process died.
+  public var estimated: Int64
+  /// What was left over from the span before.
+  public var carried: Int64
+  /// The highest alert (a percentage) that was given.
+  public var alerted: Int64
+  public init(
+    name: String, start: Int64, taken: Int64 = 0, spent: Int64 = 0, estimated: Int64 = 0, carried: Int64 = 0, alerted: Int64 = 0
+  ) {
+    self.name = name
+    self.start = start
+    self.taken = taken
+    self.spent = spent
+    self.estimated = estimated
+    self.carried = carried
+    self.alerted = alerted
+  }
+}
+
 /// One flush of activity: records back to back, in the encoding of the audit floor.
 public struct ActivitySegment: Sendable {
   public var number: Int64
@@ -81,6 +126,16 @@ public protocol Store: AnyObject, Sendable {
   func insert(_ key: ProviderKey) throws(Fault)
   /// Erases the row, ciphertext included; false when there was none.
   func deleteProviderKey(_ id: RecordID) throws(Fault) -> Bool
+
+  func documents() throws(Fault) -> [DocumentRow]
+  /// Keeps `save`, erases `delete` (kind and name), and sets `blob`, all or nothing.
+  func change(save: [DocumentRow], delete: [(kind: String, name: String)], blob: (name: String, value: [UInt8])) throws(Fault)
+
+  func accounts() throws(Fault) -> [AccountRow]
+  /// Inserts or replaces all or none.
+  func save(_ rows: [AccountRow]) throws(Fault)
+  /// Erases the accounts of `name` that start before `start`.
+  func deleteAccounts(_ name: String, before start: Int64) throws(Fault)
 
   func append(_ segment: ActivitySegment) throws(Fault)
   /// Segments with records in [from, to], the newest first, as long as `body` returns true.

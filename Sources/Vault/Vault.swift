@@ -36,8 +36,12 @@ public final class Vault: Sendable {
     let wrappedRoot = try Envelope.seal(root.span, key: unsealKey, keyVersion: 0, method.context, suite: suite, randomness)
     let plain = keyring.encoded()
     let wrappedKeyring = try Envelope.seal(plain.span, key: root, keyVersion: 1, keyringContext, suite: suite, randomness)
-    try store.setBlobs([(SealMethod.blobName, SealMethod.encode(method, wrappedRoot)), (keyringBlob, wrappedKeyring)])
-    return Vault(keyring, randomness, suite: suite)
+    let vault = Vault(keyring, randomness, suite: suite)
+    try store.setBlobs([
+      (SealMethod.blobName, SealMethod.encode(method, wrappedRoot)), (keyringBlob, wrappedKeyring),
+      (manifestBlob, vault.manifest([])),
+    ])
+    return vault
   }
 
   /// Opens the vault. Throws `.unsealFailed` when `secret` is not the one it was sealed with.
@@ -59,6 +63,54 @@ public final class Vault: Sendable {
       let plain = try Envelope.open(wrappedKeyring, key: root, keyringContext)
       return Vault(try Keyring.decode(plain), randomness, suite: suite)
     } catch { throw Fault(.tampered, "the keyring does not open", hint: "it was changed outside maskllm: restore a backup") }
+  }
+
+  // MARK: documents
+
+  /// `document` as a row with its MAC.
+  public func row(kind: String, name: String, _ document: some Encodable, revision: Int64) throws(Fault) -> DocumentRow {
+    guard let body = try? Self.encoder.encode(document) else { throw Fault(.invalidInput, "the \(kind) cannot be written down") }
+    return DocumentRow(
+      kind: kind, name: name, body: [UInt8](body), revision: revision, mac: documentMAC(kind, name, [UInt8](body), revision))
+  }
+
+  /// What a row holds; throws `.tampered` when anything in it was changed outside.
+  public func document<Document: Decodable>(from row: DocumentRow) throws(Fault) -> Document {
+    guard constantTimeEqual(documentMAC(row.kind, row.name, row.body, row.revision).span, row.mac.span),
+      let document = try? JSONDecoder().decode(Document.self, from: Data(row.body))
+    else { throw Fault(.tampered, "\(row.kind) '\(row.name)' was changed outside maskllm", hint: "restore a backup") }
+    return document
+  }
+
+  private func documentMAC(_ kind: String, _ name: String, _ body: [UInt8], _ revision: Int64) -> [UInt8] {
+    var fields = FieldEncoding()
+    fields.append("maskllm/document/1")
+    fields.append(kind)
+    fields.append(name)
+    fields.append(body)
+    fields.append(revision)
+    return macKey.authenticate(fields.bytes.span).bytes
+  }
+
+  /// The name of the blob that holds the manifest.
+  public static let manifestBlob = "documents"
+
+  /// A MAC over which documents there are, in which revision: without it, whoever can write the store could take a budget away.
+  public func manifest(_ rows: [DocumentRow]) -> [UInt8] {
+    var fields = FieldEncoding()
+    fields.append("maskllm/documents/1")
+    for row in rows.sorted(by: { ($0.kind, $0.name) < ($1.kind, $1.name) }) {
+      fields.append(row.kind)
+      fields.append(row.name)
+      fields.append(row.revision)
+    }
+    return macKey.authenticate(fields.bytes.span).bytes
+  }
+
+  private static var encoder: JSONEncoder {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return encoder
   }
 
   // MARK: provider keys
@@ -114,9 +166,9 @@ public final class Vault: Sendable {
 
   /// `key` as a row with its MAC.
   public func row(for key: MaskedKey) throws(Fault) -> MaskedKeyRow {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let document = try? encoder.encode(key.policy) else { throw Fault(.invalidInput, "the policy cannot be written down") }
+    guard let document = try? Self.encoder.encode(key.grant) else {
+      throw Fault(.invalidInput, "the policy cannot be written down")
+    }
     let policy = [UInt8](document)
     return MaskedKeyRow(
       id: key.id, name: key.name, policy: policy, state: key.state.rawValue, createdAt: key.createdAt.milliseconds,
@@ -127,14 +179,15 @@ public final class Vault: Sendable {
   /// The key of a row; throws `.tampered` when anything in it was changed outside.
   ///
   /// `known` remembers decoded policies by their bytes: of 100,000 keys, most have one of a few.
-  public func maskedKey(from row: MaskedKeyRow, known: inout [[UInt8]: Policy]) throws(Fault) -> MaskedKey {
+  public func maskedKey(from row: MaskedKeyRow, known: inout [[UInt8]: Grant]) throws(Fault) -> MaskedKey {
     let refused = Fault(.tampered, "masked key \(row.id) was changed outside maskllm", hint: "revoke it and create a new one")
     guard let state = MaskedKey.State(rawValue: row.state), let pepperVersion = UInt32(exactly: row.pepperVersion),
-      let policy = known[row.policy] ?? (try? JSONDecoder().decode(Policy.self, from: Data(row.policy)))
+      let grant = known[row.policy] ?? (try? JSONDecoder().decode(Grant.self, from: Data(row.policy)))
     else { throw refused }
-    known[row.policy] = policy
+    known[row.policy] = grant
     let key = MaskedKey(
-      id: row.id, name: row.name, policy: policy, state: state, createdAt: Timestamp(milliseconds: row.createdAt),
+      id: row.id, name: row.name, policy: grant.policy, sharedPolicy: grant.sharedPolicy, team: grant.team, state: state,
+      createdAt: Timestamp(milliseconds: row.createdAt),
       expiresAt: row.expiresAt.map(Timestamp.init(milliseconds:)), hash: row.hash, pepperVersion: pepperVersion,
       revision: row.revision)
     let expected = macKey.authenticate(key.authenticatedBytes(policyDocument: row.policy).span).bytes
@@ -143,9 +196,9 @@ public final class Vault: Sendable {
   }
 
   public func row(for provider: Provider) throws(Fault) -> ProviderRow {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let document = try? encoder.encode(provider) else { throw Fault(.invalidInput, "the provider cannot be written down") }
+    guard let document = try? Self.encoder.encode(provider) else {
+      throw Fault(.invalidInput, "the provider cannot be written down")
+    }
     return ProviderRow(name: provider.name, document: [UInt8](document), mac: providerMAC(provider.name, [UInt8](document)))
   }
 

@@ -33,7 +33,7 @@ public enum FieldKind: UInt8, Sendable {
   case host, connection, contentLength, transferEncoding, expect, upgrade, te, trailer, keepAlive, proxyConnection
   case proxyAuthorization, proxyAuthenticate, contentType, contentEncoding, acceptEncoding
   case authorization, apiKey, azureKey, googleKey, cookie, setCookie, organization, project, forwarded, amazon
-  case requestID, anthropicVersion, anthropicOrganization, via
+  case requestID, anthropicVersion, anthropicOrganization, via, rateLimit
 
   /// The kind of a field name, in any case.
   @usableFromInline static func of(_ name: Span<UInt8>) -> FieldKind {
@@ -77,6 +77,7 @@ public enum FieldKind: UInt8, Sendable {
   private static func longer(_ name: Span<UInt8>) -> FieldKind {
     switch ASCII.lower(name.count > 0 ? name[0] : 0) {
     case UInt8(ascii: "a"):
+      if name.count > 20, name.extracting(0..<20).equalsIgnoringCase("anthropic-ratelimit-") { return .rateLimit }
       if name.equalsIgnoringCase("anthropic-version") { return .anthropicVersion }
       return name.equalsIgnoringCase("anthropic-organization-id") || name.equalsIgnoringCase("anthropic-workspace-id")
         ? .anthropicOrganization : .other
@@ -86,6 +87,7 @@ public enum FieldKind: UInt8, Sendable {
       return name.equalsIgnoringCase("proxy-authenticate") ? .proxyAuthenticate : .other
     case UInt8(ascii: "x"):
       if name.count > 6, name.extracting(0..<6).equalsIgnoringCase("x-amz-") { return .amazon }
+      if name.count > 12, name.extracting(0..<12).equalsIgnoringCase("x-ratelimit-") { return .rateLimit }
       return name.count > 12 && name.extracting(0..<12).equalsIgnoringCase("x-forwarded-") ? .forwarded : .other
     default: return .other
     }

@@ -9,6 +9,8 @@ public struct JSONPaths: Sendable {
     case number(Int)
     /// A string goes to this place, 0..<`JSONProbe.textsMax`.
     case text(Int)
+    /// Of an object, only where it stands (`JSONProbe.place`); shares its numbering with the numbers.
+    case object(Int)
   }
 
   struct Node: Sendable {

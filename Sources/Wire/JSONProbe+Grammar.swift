@@ -38,6 +38,7 @@ extension JSONProbe {
   }
 
   private mutating func startValue(_ b: UInt8, _ paths: JSONPaths) -> Bool {
+    if node != JSONPaths.none { note(b, paths) }
     switch b {
     case UInt8(ascii: "{"), UInt8(ascii: "["):
       guard depth < Self.depthMax else { return false }
@@ -67,6 +68,16 @@ extension JSONProbe {
     return true
   }
 
+  /// A value that was asked for begins here.
+  private mutating func note(_ b: UInt8, _ paths: JSONPaths) {
+    switch paths.nodes[Int(node)].slot {
+    case .number(let slot): (kinds[slot], starts[slot], ends[slot]) = (.other, position, position)
+    case .object(let slot):
+      (kinds[slot], starts[slot], ends[slot]) = (b == UInt8(ascii: "{") ? .object : .other, position, position)
+    case .inner, .text: break
+    }
+  }
+
   private func slot(_ paths: JSONPaths) -> JSONPaths.Slot { node == JSONPaths.none ? .inner : paths.nodes[Int(node)].slot }
 
   private mutating func close(_ paths: JSONPaths) -> Bool {
@@ -84,8 +95,11 @@ extension JSONProbe {
     }
   }
 
-  private mutating func store(_ value: Int64, _ paths: JSONPaths) {
+  /// `end` is the position after the value.
+  private mutating func store(_ value: Int64, _ kind: Kind, end: Int, _ paths: JSONPaths) {
     if case .number(let slot) = slot(paths) {
+      (kinds[slot], ends[slot]) = (kind, end)
+      guard kind != .null else { return }
       numbers[slot] = value
       numbersPresent |= 1 << UInt8(slot)
     }
@@ -99,7 +113,7 @@ extension JSONProbe {
     guard UInt32(b) == literal & 0xFF else { return false }
     literal >>= 8
     if literal == 0 {
-      if literalValue >= 0 { store(literalValue, paths) }
+      store(literalValue, literalValue < 0 ? .null : .boolean, end: position + 1, paths)
       endValue()
     }
     return true
@@ -150,7 +164,7 @@ extension JSONProbe {
   /// Ends a number that may end here; false when it may not, or when there is none.
   mutating func endNumber(_ paths: JSONPaths) -> Bool {
     guard state == .zero || state == .integer || state == .fraction || state == .exponentDigits else { return false }
-    if isIntegral { store(isNegative ? -number : number, paths) }
+    if isIntegral { store(isNegative ? -number : number, .integer, end: position, paths) }
     endValue()
     return true
   }

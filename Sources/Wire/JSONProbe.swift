@@ -6,7 +6,7 @@ import Primitives
 /// A name that occurs twice in an object that is read, after unescaping, is reported as a duplicate.
 public struct JSONProbe: Sendable {
   public static let numbersMax = 8
-  public static let textsMax = 2
+  public static let textsMax = 3
   /// Bytes kept of a string value; a longer one is reported as absent and sets `isTruncated`.
   public static let textMax = 128
   static let nameMax = 48
@@ -22,7 +22,17 @@ public struct JSONProbe: Sendable {
       @_lifetime(borrow self) get { bytes.span.extracting(0..<count) }
     }
     public init() {}
+
+    /// Adds a byte while there is room.
+    public mutating func append(_ b: UInt8) {
+      guard count < bytes.count else { return }
+      bytes[count] = b
+      count += 1
+    }
   }
+
+  /// What stood at a path that was asked for.
+  public enum Kind: UInt8, Sendable { case absent, integer, boolean, null, object, other }
 
   enum State: UInt8 {
     case value, firstKey, key, colon, afterValue, arrayFirst
@@ -38,7 +48,12 @@ public struct JSONProbe: Sendable {
   public internal(set) var isTruncated = false
   var numbers = InlineArray<8, Int64>(repeating: 0)
   var numbersPresent: UInt8 = 0
-  var texts: InlineArray<2, Text> = [Text(), Text()]
+  var kinds = InlineArray<8, Kind>(repeating: .absent)
+  var starts = InlineArray<8, Int>(repeating: 0)
+  var ends = InlineArray<8, Int>(repeating: 0)
+  var texts: InlineArray<3, Text> = [Text(), Text(), Text()]
+  /// Bytes fed before the byte at hand.
+  var position = 0
 
   var state = State.value
   var depth = 0
@@ -68,6 +83,12 @@ public struct JSONProbe: Sendable {
   /// The number at `slot`, if the document had one there that is an integer within 63 bits.
   public func number(_ slot: Int) -> Int64? { numbersPresent & (1 << UInt8(slot)) != 0 ? numbers[slot] : nil }
 
+  /// What stood at `slot`: a value that is no integer is not in `number`, but is here.
+  public func kind(_ slot: Int) -> Kind { kinds[slot] }
+
+  /// Where the value at `slot` stands in what was fed; of an object, where it opens.
+  public func place(_ slot: Int) -> Range<Int> { starts[slot]..<max(starts[slot], ends[slot]) }
+
   /// The string at `slot`; empty when the document had none there.
   public func text(_ slot: Int) -> Text { texts[slot] }
 
@@ -85,6 +106,8 @@ public struct JSONProbe: Sendable {
   /// Reads on. After `.invalid`, further bytes are ignored.
   public mutating func feed(_ bytes: Span<UInt8>, _ paths: JSONPaths) {
     var i = 0
+    let before = position
+    defer { position = before + bytes.count }
     while i < bytes.count, status != .invalid {
       if state == .string, utf8Left == 0, highSurrogate == 0 {
         let plain = EightBytes.run(bytes, from: i) { EightBytes.stringSpecials($0) }
@@ -92,9 +115,15 @@ public struct JSONProbe: Sendable {
         i = plain
         guard i < bytes.count else { return }
       }
+      position = before + i
       if !step(bytes[i], paths) { status = .invalid }
       i += 1
     }
+  }
+
+  /// The first position at or after `from` of a quote, a backslash, a control character or a byte that is not ASCII.
+  public static func nextSpecial(in bytes: Span<UInt8>, from: Int) -> Int {
+    EightBytes.run(bytes, from: from) { EightBytes.stringSpecials($0) }
   }
 
   /// Says that the text is over: a number at top level ends only here.

@@ -17,12 +17,13 @@ enum ActivityCommand {
     let parameters = ["key", "provider", "from", "to", "limit"].compactMap { name in
       arguments.value(name).map { "\(name)=\(percentEncoded($0))" }
     }
-    let headings = ["TIME", "KEY", "PROVIDER", "ENDPOINT", "MODEL", "STATUS", "OUTCOME", "IN", "OUT", "MS"]
+    let headings = ["TIME", "KEY", "PROVIDER", "ENDPOINT", "MODEL", "STATUS", "OUTCOME", "IN", "OUT", "USD", "MS"]
     try printList("/v1/activity?\(parameters.joined(separator: "&"))", arguments, headings) { (entry: ActivityDocument) in
       [
         entry.at, entry.key ?? "-", orDash(entry.provider), entry.endpoint ?? "-", orDash(Terminal.plain(entry.model)),
         entry.status == 0 ? "-" : "\(entry.status)", entry.code.isEmpty ? entry.outcome : entry.code, tokens(entry.input_tokens),
-        tokens(entry.output_tokens), "\(entry.duration_us / 1000)",
+        tokens(entry.output_tokens), "\(entry.estimated == true ? "~" : "")\(entry.cost_usd ?? "-")",
+        "\(entry.duration_us / 1000)",
       ]
     }
   }

@@ -44,7 +44,8 @@ struct DemoSetup: Sendable {
       _ = try await service.changeKey(key.id, .revoke)
     }
     let created = try await service.createKey(
-      name: Self.keyName, policy: Policy(providers: Self.providers.map(\.name)), expiresAt: SystemClock().now + 86_400)
+      name: Self.keyName, grant: Grant(policy: Policy(providers: Self.providers.map(\.name))),
+      expiresAt: SystemClock().now + 86_400)
     return Result(maskedKey: String(decoding: [UInt8](copying: created.secret.text.span), as: UTF8.self))
   }
 }

@@ -19,8 +19,9 @@ enum ProviderCommands {
     path: ["provider", "add"], operand: "NAME", summary: "add a provider, or change one",
     options: Unsealing.options + [
       Option(name: "base-url", value: "URL", help: "where it lives; https, or http on loopback"),
-      Option(name: "family", value: "openai|anthropic", help: "whose endpoints it speaks (default: openai)"),
-      Option(name: "credential", value: "bearer|x-api-key", help: "how its key is presented (default: the family's)"),
+      Option(name: "family", value: "openai|anthropic|azure|gemini|bedrock", help: "whose endpoints it speaks (default: openai)"),
+      Option(name: "credential", value: "STYLE", help: "bearer, x-api-key, api-key or x-goog-api-key (default: the family's)"),
+      Option(name: "price-list", value: "NAME", help: "what its models cost, such as openai (default: its own name)"),
       Option(name: "ca-file", value: "PATH", help: "trust only the authorities in this PEM file (default: the system's)"),
       Command.json,
     ]
@@ -31,18 +32,21 @@ enum ProviderCommands {
     }
     let family = arguments.value("family") ?? "openai"
     let document = NewProvider(
-      name: name, base_url: url, credential: arguments.value("credential") ?? (family == "anthropic" ? "x-api-key" : "bearer"),
+      name: name, base_url: url, credential: arguments.value("credential") ?? styles[family] ?? "bearer",
       family: family,
-      authority_file: arguments.value("ca-file"))
+      authority_file: arguments.value("ca-file"), price_list: arguments.value("price-list"))
     let body = try AdminLink.open(arguments).call(.post, "/v1/providers", json: document)
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
     Terminal.result("provider '\(name)' is set")
     Terminal.note("next: maskllm provider-key add \(name)")
   }
 
+  /// How a family's own API takes its key.
+  private static let styles = ["anthropic": "x-api-key", "azure": "api-key", "gemini": "x-goog-api-key"]
+
   private struct NewProvider: Encodable {
     let name, base_url, credential, family: String
-    let authority_file: String?
+    let authority_file, price_list: String?
   }
 }
 

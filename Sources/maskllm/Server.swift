@@ -36,7 +36,10 @@ final class Server: @unchecked Sendable {
     self.settings = settings
     self.dataDirectory = dataDirectory
     let switchboard = Switchboard()
-    service = KeyService(store: store, sink: switchboard)
+    let log = log
+    service = KeyService(store: store, sink: switchboard) { account, percent in
+      log.warn("\(account): \(percent) % are spent")
+    }
     if let certificate = settings.certificateFile, let key = settings.keyFile {
       tls = TLSContextBox(try TLSContext.server(certificateFile: certificate, keyFile: key))
     } else {
@@ -52,7 +55,7 @@ final class Server: @unchecked Sendable {
       let shard = GatewayShard(
         loop: loop, snapshot: .sealed(generation: 0), limits: settings.gateway, clock: SystemClock(), connector: connector,
         tls: clientTLS,
-        sink: Keeper(server: Unowned(self), control: control), log: log)
+        sink: Keeper(server: Unowned(self), control: control), desk: Desk(server: Unowned(self), control: control), log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )
@@ -96,6 +99,7 @@ final class Server: @unchecked Sendable {
           let result = try await demo?.install(in: self.service)
           group.addTask(executorPreference: self.control) { await adminServer.run(admin.take()) }
           group.addTask(executorPreference: self.control) { await self.watchCertificate() }
+          group.addTask(executorPreference: self.control) { await self.keepLedger() }
           ready(boundPort, result)
         } catch {
           setUp.withLock { $0 = error }
@@ -103,6 +107,7 @@ final class Server: @unchecked Sendable {
         }
         await self.stop.wait()
         await self.drain()
+        do throws(Fault) { try self.service.closeLedger() } catch { self.log.warn("the ledger could not be closed: \(error)") }
         adminServer.drain()
         demoServer?.drain()
         self.control.cancelAll()
@@ -196,6 +201,48 @@ final class Server: @unchecked Sendable {
     do { try service.keep(segment) } catch {
       lost.add(segment.count, ordering: .relaxed)
       log.warn("activity could not be kept: \(error)")
+    }
+  }
+
+  // MARK: ledger
+
+  private var needs: [(need: Charges.Need, answer: (Ledger.Outcome?) -> Void)] = []
+
+  /// Takes a need into the next transaction: all that arrive while one is written share the one after it.
+  fileprivate func take(_ need: Charges.Need, _ answer: @escaping (Ledger.Outcome?) -> Void) {
+    needs.append((need, answer))
+    if needs.count == 1 { control.execute { self.answerNeeds() } }
+  }
+
+  private func answerNeeds() {
+    let waiting = needs
+    needs = []
+    do throws(Fault) {
+      let outcomes = try service.replenish(waiting.map(\.need))
+      for (entry, outcome) in zip(waiting, outcomes) { entry.answer(outcome) }
+    } catch {
+      log.warn("the ledger could not be written: \(error)")
+      for entry in waiting { entry.answer(nil) }
+    }
+  }
+
+  /// Keeps what requests came to, as often as activity.
+  private func keepLedger() async {
+    let scope = Scope(on: control)
+    while true {
+      do throws(IOFailure) { try await scope.sleep(milliseconds: settings.gateway.flushMilliseconds) } catch { return }
+      do throws(Fault) { try service.settleLedger() } catch { log.warn("the ledger could not be written: \(error)") }
+    }
+  }
+
+  private struct Desk: LedgerDesk {
+    let server: Unowned<Server>
+    let control: EventLoop
+    func take(_ need: Charges.Need) async -> Ledger.Outcome? {
+      let server = server
+      return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Ledger.Outcome?, Never>) in
+        control.execute { server.value.take(need) { outcome in unsafe continuation.resume(returning: outcome) } }
+      }
     }
   }
 

@@ -56,6 +56,15 @@ struct ServerSettings {
     try set(&gateway.client.connectionsMax, "limits.upstream_connections_per_loop_max", 1...1_000_000)
     try set(&gateway.client.idleMax, "limits.upstream_idle_connections_per_loop_max", 0...1_000_000)
     try set(&gateway.client.head.bytesMax, "limits.upstream_head_bytes_max", 1024...(1 << 20))
+    for text in (s.text("trusted_proxies") ?? "").split(separator: ",") {
+      let name = text.filter { $0 != " " }
+      guard let network = Network(name) else {
+        throw Fault(
+          .invalidInput, "'trusted_proxies' has '\(name.prefix(50))', which is no network",
+          hint: "write them as 10.0.0.0/8, 192.0.2.7, separated by commas")
+      }
+      gateway.trustedProxies.append(network)
+    }
     try set(&gateway.flushMilliseconds, "activity.flush_ms", 10...60_000)
     try set(&gateway.client.idleMilliseconds, "timeouts.upstream_idle_ms", 100...3_600_000)
     var t = gateway.server.timeouts

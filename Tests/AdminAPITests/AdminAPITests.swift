@@ -34,7 +34,7 @@ struct AdminAPITests {
     #expect(await call(.get, "/v1/providers").text.contains("\"name\":\"openai\""))
     #expect(await call(.post, "/v1/provider-keys?provider=openai&name=a", "sk-made-up-00000000").status == 201)
     #expect(await call(.get, "/v1/provider-keys").text.contains("\"usable\":true"))
-    let created = await call(.post, "/v1/keys", #"{"name":"n","providers":["openai"]}"#)
+    let created = await call(.post, "/v1/keys", #"{"name":"n","policy":{"providers":["openai"]}}"#)
     #expect(created.status == 201 && created.text.contains("\"masked_key\":\"mk_"))
     #expect(await call(.get, "/v1/keys").status == 200)
     #expect(await call(.get, "/v1/activity?limit=5").text == "[]")
@@ -47,18 +47,19 @@ struct AdminAPITests {
   }
 
   @Test("many keys are made at once, all or none") func many() async {
-    let made = await call(.post, "/v1/keys", #"{"name":"n","providers":["openai"],"count":3}"#)
+    let made = await call(.post, "/v1/keys", #"{"name":"n","policy":{"providers":["openai"]},"count":3}"#)
     #expect(made.status == 201 && made.text.split(separator: "masked_key").count == 4 && made.text.contains("\"name\":\"n-3\""))
     for count in ["0", "1001", "-1", "1.5", "\"3\""] {
       #expect(
-        await call(.post, "/v1/keys", "{\"name\":\"n\",\"providers\":[\"openai\"],\"count\":\(count)}").status == 400, "\(count)")
+        await call(.post, "/v1/keys", "{\"name\":\"n\",\"policy\":{\"providers\":[\"openai\"]},\"count\":\(count)}").status
+          == 400, "\(count)")
     }
     #expect(await call(.get, "/v1/keys").text.split(separator: "\"id\"").count == 4)
   }
 
   @Test("no answer but the one to a new key holds a secret") func secrets() async {
     _ = await call(.post, "/v1/provider-keys?provider=openai&name=a", "sk-made-up-canary-0000")
-    let created = await call(.post, "/v1/keys", #"{"name":"n","providers":["openai"]}"#).text
+    let created = await call(.post, "/v1/keys", #"{"name":"n","policy":{"providers":["openai"]}}"#).text
     let start = created.firstRange(of: "mk_")!.lowerBound
     let secret = created[start...].prefix(while: { $0 != "\"" })
     for path in ["/v1/status", "/v1/providers", "/v1/provider-keys", "/v1/keys", "/v1/activity"] {
@@ -70,15 +71,17 @@ struct AdminAPITests {
   @Test(
     "bodies are read strictly: unknown, doubled and missing members, wrong types, bad JSON",
     arguments: [
-      #"{"name":"n","providers":["openai"],"admin":true}"#, #"{"name":"n","name":"m","providers":["openai"]}"#,
-      #"{"name":"n","n\u0061me":"m","providers":["openai"]}"#,
-      #"{"name":"n"}"#, #"{"name":1,"providers":["openai"]}"#, #"{"name":"n","providers":"openai"}"#,
-      #"{"name":"n","providers":["openai"],}"#, "", "[]", "null",
-      #"{"name":"n","providers":["openai"]} x"#, "\u{FEFF}{}", #"{"name":"","providers":["openai"]}"#,
-      #"{"name":"n","providers":[]}"#,
-      #"{"name":"n","providers":["openai"],"expires_at":"tomorrow"}"#,
-      #"{"name":"n","providers":["openai"],"expires_at":"2001-01-01"}"#,
-      #"{"name":"n","providers":["openai"],"prefix":"a b"}"#, #"{"name":"a\u001b[31m","providers":["openai"]}"#,
+      #"{"name":"n","policy":{"providers":["openai"]},"admin":true}"#,
+      #"{"name":"n","name":"m","policy":{"providers":["openai"]}}"#,
+      #"{"name":"n","n\u0061me":"m","policy":{"providers":["openai"]}}"#,
+      #"{"name":"n"}"#, #"{"name":1,"policy":{"providers":["openai"]}}"#, #"{"name":"n","policy":{"providers":"openai"}}"#,
+      #"{"name":"n","policy":{"providers":["openai"]},}"#, "", "[]", "null",
+      #"{"name":"n","policy":{"providers":["openai"]}} x"#, "\u{FEFF}{}", #"{"name":"","policy":{"providers":["openai"]}}"#,
+      #"{"name":"n","policy":{"providers":[]}}"#,
+      #"{"name":"n","policy":{"providers":["openai"]},"expires_at":"tomorrow"}"#,
+      #"{"name":"n","policy":{"providers":["openai"]},"expires_at":"2001-01-01"}"#,
+      #"{"name":"n","policy":{"providers":["openai"]},"prefix":"a b"}"#,
+      #"{"name":"a\u001b[31m","policy":{"providers":["openai"]}}"#,
     ])
   func strictBodies(body: String) async {
     let answer = await call(.post, "/v1/keys", body)
@@ -109,7 +112,7 @@ struct AdminAPITests {
 
   @Test("a missing key, a repeated revocation and a revoked key's way back have their own answers") func lifecycle() async {
     #expect(await call(.get, "/v1/keys/AAAAAAAAAAAA").status == 404)
-    let created = await call(.post, "/v1/keys", #"{"name":"n","providers":["openai"]}"#).text
+    let created = await call(.post, "/v1/keys", #"{"name":"n","policy":{"providers":["openai"]}}"#).text
     let id = created[created.firstRange(of: "\"id\":\"")!.upperBound...].prefix(12)
     #expect(await call(.post, "/v1/keys/\(id)/revoke").text.contains("\"state\":\"revoked\""))
     #expect(await call(.post, "/v1/keys/\(id)/revoke").status == 200)

@@ -12,7 +12,7 @@ struct Floors {
   ]
   static let doors = [
     "CSodium": "Cryptography", "CCrypto": "Cryptography", "CSSL": "Transport", "CLinuxShims": "Transport", "CSQLite": "Storage",
-    "CYAML": "Configuration",
+    "CYAML": "Configuration", "CPriceList": "Providers",
   ]
   static let system: Set<String> = ["Glibc", "Synchronization", "FoundationEssentials", "Swift"]
 

@@ -47,7 +47,8 @@ def test_the_life_of_keys_without_a_server_and_with_one(data, running, tmp_path)
 def test_tables_are_for_people(data):
     cli(data, "key", "create", "--name", "a", "--provider", "openai")
     lines = cli(data, "key", "list").split("\n")
-    assert lines[0].split() == ["ID", "NAME", "STATE", "PROVIDERS", "CREATED", "EXPIRES"] and lines[1].split()[1:4] == ["a", "active", "openai"]
+    assert lines[0].split() == ["ID", "NAME", "STATE", "TEAM", "POLICY", "PROVIDERS", "CREATED", "EXPIRES"]
+    assert lines[1].split()[1:6] == ["a", "active", "-", "-", "openai"]
     assert cli(data, "provider", "list").split("\n")[1].split()[:2] == ["anthropic", "https://api.anthropic.com"]
     assert cli(data, "provider-key", "list") == "ID  PROVIDER  NAME  VERSION  USABLE  CREATED"
     assert cli(data, "activity").startswith("TIME")
@@ -75,8 +76,8 @@ def test_secrets_come_from_a_descriptor_or_standard_input(data):
     (["key", "create", "--name", "n", "--provider", "*", "--network", "10.0.0.1/8"], "is no network"),
     (["key", "create", "--name", "n", "--provider", "*", "--not-before", "soon"], "that is no time"),
     (["key", "create", "--name", "n", "--provider", "*", "--body-bytes-max", "0"], "is no number from 1"),
-    (["key", "create", "--name", "n", "--provider", "*", "--requests-per-minute", "0"], "is no number from 1"),
-    (["key", "create", "--name", "n", "--provider", "*", "--concurrent", "many"], "is no number from 1"),
+    (["key", "create", "--name", "n", "--provider", "*", "--limit", "requests_per_minute=0"], "is no limit"),
+    (["key", "create", "--name", "n", "--provider", "*", "--limit", "concurrent=many"], "is no limit"),
     (["key", "show"], "ID is missing"), (["key", "show", "short"], "that is no ID"), (["key", "show", "AAAAAAAAAAAA"], "there is no key"),
     (["key", "show", "AAAAAAAAAAAA", "BBBBBBBBBBBB"], "only one ID"), (["key", "revoke", "AAAAAAAAAAAA"], "there is no key"),
     (["key", "list", "--json=yes"], "takes no value"), (["provider-key", "add"], "PROVIDER is missing"), (["provider-key", "add", "nobody"], "no provider of that name"),
@@ -199,7 +200,7 @@ def test_a_passphrase_is_asked_for_twice_and_not_shown(tmp_path):
 def test_help_version_and_completions(tmp_path):
     text = cli(None, "help")
     commands = [line.split("  ")[1] for line in text.split("\n") if line.startswith("  ")]
-    assert len(commands) == 19 and cli(None) == text
+    assert len(commands) == 36 and cli(None) == text
     for command in commands:
         assert cli(None, *command.split(), "--help").startswith(f"usage: maskllm {command}")
     assert cli(None, "version") == cli(None, "--version") == "maskllm 0.1.0"

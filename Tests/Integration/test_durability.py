@@ -37,7 +37,7 @@ def test_no_acknowledged_write_is_lost(running):
                         if status == 200:
                             revoked.add(id_)
                     else:
-                        status, made = admin(gw.data, "POST", "/v1/keys", b'{"name":"n","providers":["openai"]}')
+                        status, made = admin(gw.data, "POST", "/v1/keys", b'{"name":"n","policy":{"providers":["openai"]}}')
                         if status == 201:
                             created.add(made["key"]["id"])
                             secrets[made["key"]["id"]] = made["masked_key"]

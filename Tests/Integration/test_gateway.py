@@ -84,7 +84,7 @@ class TestWhatGoesThrough:
         gw = running(Gateway, up.url)
         key = gw.key()
         private = ["Cookie: a=b", "OpenAI-Organization: org-client", "OpenAI-Project: p", "X-Forwarded-For: 10.0.0.1", "Forwarded: for=1", "X-Real-IP: 10.0.0.1", "X-Amz-Security-Token: t",
-                   "Proxy-Authorization: Basic x", "api-key: other", "x-goog-api-key: other", "Accept-Encoding: gzip", "TE: trailers", "Via: 1.1 x"]
+                   "Proxy-Authorization: Basic x", f"api-key: {key}", f"x-goog-api-key: {key}", "Accept-Encoding: gzip", "TE: trailers", "Via: 1.1 x"]
         kept = ["User-Agent: SDK/1", "X-Stainless-Lang: python", "OpenAI-Beta: x=y", "traceparent: 00-1"]
         _, headers, _ = split(raw(gw.port, post(CHAT, key, b"{}", private + kept)))
         seen = up.requests[0]["headers"]
@@ -315,7 +315,7 @@ class TestScopes:
 
     def test_requests_in_a_window(self, world):
         up, gw, _ = world
-        key = gw.key("--provider", "*", "--requests-per-hour", "5")
+        key = gw.key("--provider", "*", "--limit", "requests_per_hour=5")
         answers = [raw(gw.port, post(CHAT, key)) for _ in range(8)]  # over both loops
         assert sorted(map(status_of, answers)) == [200] * 5 + [429] * 3
         status, headers, body = split(answers[-1])
@@ -333,7 +333,7 @@ class TestScopes:
 
         up = running(Upstream, play)
         gw = running(Gateway, up.url)
-        key = gw.key("--provider", "*", "--concurrent", "2")
+        key = gw.key("--provider", "*", "--limit", "concurrent=2")
         held = [socket.create_connection(("127.0.0.1", gw.port), 10) for _ in range(3)]
         for s in held[:2]:
             s.sendall(post(CHAT, key))

@@ -104,7 +104,7 @@ class TestOpenAI:
         assert e.value.code == "provider_not_allowed"
 
     def test_a_used_up_limit_is_a_rate_limit_error(self, world):
-        client = world.openai(world.gateway.key("--provider", "up", "--requests-per-hour", "1"), max_retries=0)
+        client = world.openai(world.gateway.key("--provider", "up", "--limit", "requests_per_hour=1"), max_retries=0)
         client.models.list()
         with pytest.raises(openai.RateLimitError) as e:
             client.models.list()

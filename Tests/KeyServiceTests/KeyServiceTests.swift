@@ -34,7 +34,7 @@ struct KeyServiceTests {
   }
 
   private func createKey(_ providers: [String] = ["openai"], expires: Timestamp? = nil) async throws -> (MaskedKey, [UInt8]) {
-    let created = try await service.createKey(name: "n", policy: Policy(providers: providers), expiresAt: expires)
+    let created = try await service.createKey(name: "n", grant: Grant(policy: Policy(providers: providers)), expiresAt: expires)
     return (created.key, [UInt8](copying: created.secret.text.span))
   }
 
@@ -96,7 +96,7 @@ struct KeyServiceTests {
     await #expect(throws: Fault(.notFound, "")) { _ = try await createKey(["nobody"]) }
     await #expect(throws: Fault(.invalidInput, "")) { _ = try await createKey(expires: clock.now) }
     await #expect(throws: Fault(.invalidInput, "")) {
-      _ = try await service.createKey(name: "n", policy: Policy(providers: ["*"]), expiresAt: nil, prefix: "not ok")
+      _ = try await service.createKey(name: "n", grant: Grant(policy: Policy(providers: ["*"])), expiresAt: nil, prefix: "not ok")
     }
     await #expect(throws: Fault(.notFound, "")) { _ = try await service.changeKey(RecordID("AAAAAAAAAAAA")!, .revoke) }
     await #expect(throws: Fault(.notFound, "")) { try await service.removeProviderKey(RecordID("AAAAAAAAAAAA")!) }
@@ -119,7 +119,7 @@ struct KeyServiceTests {
     let sealed = KeyService(store: store, sink: sink, clock: clock)
     #expect(throws: Fault(.sealed, "")) { try sealed.listKeys() }
     await #expect(throws: Fault(.sealed, "")) {
-      _ = try await sealed.createKey(name: "n", policy: Policy(providers: ["*"]), expiresAt: nil)
+      _ = try await sealed.createKey(name: "n", grant: Grant(policy: Policy(providers: ["*"])), expiresAt: nil)
     }
     await #expect(throws: Fault(.sealed, "")) { _ = try await sealed.changeKey(RecordID("AAAAAAAAAAAA")!, .revoke) }
     #expect(throws: Fault(.unsealFailed, "")) { try sealed.unseal(secret: Array("wrong".utf8).span) }

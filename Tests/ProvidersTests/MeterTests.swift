@@ -44,8 +44,14 @@ struct MeterTests {
     "usage is read from recorded answers, streaming and not, wherever the bytes are cut",
     arguments: [
       ("openai/chat", Dialect.openaiChat, Usage(input: 20, output: 3, cacheRead: 0, reasoning: 0)),
-      ("openai/chat-stream-with-usage", .openaiChat, Usage(input: 13, output: 50, cacheRead: 0, reasoning: 50)),
-      ("openai/chat-stream-tool-calls-usage", .openaiChat, Usage(input: 398, output: 10, cacheRead: 0, reasoning: 0)),
+      (
+        "openai/chat-stream-with-usage", .openaiChat,
+        Usage(input: 13, output: 50, cacheRead: 0, reasoning: 50, audioInput: 0, audioOutput: 0)
+      ),
+      (
+        "openai/chat-stream-tool-calls-usage", .openaiChat,
+        Usage(input: 398, output: 10, cacheRead: 0, reasoning: 0, audioInput: 0, audioOutput: 0)
+      ),
       ("openai/responses", .openaiResponses, Usage(input: 12, output: 8, cacheRead: 0, reasoning: 0)),
       ("azure/v1-responses-stream", .openaiResponses, Usage(input: 18, output: 120, cacheRead: 0, cacheWrite: 0, reasoning: 64)),
       ("anthropic/stream-cache-read", .anthropicMessages, Usage(input: 11, output: 100, cacheRead: 1031, cacheWrite: 0)),
@@ -88,11 +94,13 @@ struct MeterTests {
 struct RequestReaderTests {
   private func model(_ body: String, isJSON: Bool = true) -> String? {
     var reader = RequestReader()
+    reader.readAll(.opaque)
     reader.isJSON = isJSON
     let bytes = Array(body.utf8)
     reader.feed(bytes.span)
-    guard reader.namesOneModel() else { return nil }
-    let model = reader.model
+    guard
+      let model = reader.resolveModel(pathModel: JSONText(), body: bytes.span, boundary: Span(), mayBeAbsent: false)
+    else { return nil }
     return String(decoding: [UInt8](copying: model.span), as: UTF8.self)
   }
 

@@ -11,6 +11,8 @@ public final class MemoryStore: Store, Sendable {
     var providers: [ProviderRow] = []
     var providerKeys: [ProviderKey] = []
     var segments: [ActivitySegment] = []
+    var documents: [DocumentRow] = []
+    var accounts: [String: [Int64: AccountRow]] = [:]
     var isFailing = false
   }
   private let state = Mutex(State())
@@ -68,6 +70,27 @@ public final class MemoryStore: Store, Sendable {
     for segment in state.withLock({ $0.segments }).reversed() where segment.last >= from && segment.first <= to {
       if !body(segment) { return }
     }
+  }
+  public func documents() throws(Fault) -> [DocumentRow] { state.withLock { $0.documents } }
+  public func editDocuments(_ edit: @Sendable (inout [DocumentRow]) -> Void) { state.withLock { edit(&$0.documents) } }
+  public func change(save: [DocumentRow], delete: [(kind: String, name: String)], blob: (name: String, value: [UInt8]))
+    throws(Fault)
+  {
+    try write { state in
+      let gone = save.map { ($0.kind, $0.name) } + delete.map { ($0.kind, $0.name) }
+      state.documents.removeAll { row in gone.contains { $0 == (row.kind, row.name) } }
+      state.documents += save
+      state.blobs[blob.name] = blob.value
+    }
+  }
+  public func accounts() throws(Fault) -> [AccountRow] {
+    state.withLock { $0.accounts.values.flatMap(\.values).sorted { ($0.name, $0.start) < ($1.name, $1.start) } }
+  }
+  public func save(_ rows: [AccountRow]) throws(Fault) {
+    try write { state in for row in rows { state.accounts[row.name, default: [:]][row.start] = row } }
+  }
+  public func deleteAccounts(_ name: String, before start: Int64) throws(Fault) {
+    try write { state in state.accounts[name] = state.accounts[name]?.filter { $0.key >= start } }
   }
   public func dataVersion() throws(Fault) -> Int64 { 1 }
 }

@@ -104,7 +104,7 @@ struct VaultTests {
       expiresAt: Timestamp(milliseconds: 10), hash: secret.hash, pepperVersion: secret.pepperVersion, revision: 1)
     let row = try vault.row(for: key)
     func read(_ row: MaskedKeyRow) -> MaskedKey? {
-      var known: [[UInt8]: Policy] = [:]
+      var known: [[UInt8]: Grant] = [:]
       return try? vault.maskedKey(from: row, known: &known)
     }
     #expect(read(row) == key)

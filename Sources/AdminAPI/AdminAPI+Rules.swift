@@ -1,0 +1,112 @@
+import Domain
+import KeyService
+import PolicyEngine
+import Primitives
+import Providers
+
+// Teams, shared policies, budgets and prices.
+extension AdminAPI {
+  // MARK: teams and policies
+
+  func listNamedPolicies(_ r: borrowing AdminRequest, _ kind: DocumentKind) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    let keys = try service.listKeys().filter { $0.state != .revoked }
+    let all = kind == .team ? service.teams : service.sharedPolicies
+    return try encode(
+      all.sorted { $0.key < $1.key }.map { name, policy in
+        NamedPolicyDocument(
+          name: name, policy: PolicyDocument(policy),
+          keys: keys.count { (kind == .team ? $0.team : $0.sharedPolicy) == name })
+      })
+  }
+
+  func setNamedPolicy(_ r: borrowing AdminRequest, _ kind: DocumentKind, _ name: String) async throws(Fault) -> AdminResponse {
+    let document: PolicyDocument = try decode(r, fields: PolicyDocument.fields)
+    let policy = try document.policy(providers: [Policy.any])
+    if kind == .team { try await service.setTeam(name, policy) } else { try await service.setSharedPolicy(name, policy) }
+    let keys = try service.listKeys().count { $0.state != .revoked && (kind == .team ? $0.team : $0.sharedPolicy) == name }
+    return try encode(NamedPolicyDocument(name: name, policy: PolicyDocument(policy), keys: keys))
+  }
+
+  func removeNamedPolicy(_ r: borrowing AdminRequest, _ kind: DocumentKind, _ name: String) async throws(Fault)
+    -> AdminResponse
+  {
+    try allow(r, query: [])
+    if kind == .team { try await service.removeTeam(name) } else { try await service.removeSharedPolicy(name) }
+    return AdminResponse(status: 204, body: [])
+  }
+
+  // MARK: budgets
+
+  func listBudgets(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    _ = try service.listKeys()  // sealed: nothing to show
+    return try encode(service.budgets.values.sorted { $0.name < $1.name }.map(document))
+  }
+
+  private func document(_ budget: Budget) -> BudgetDocument {
+    BudgetDocument(budget, service.standing(ofBudget: budget.name))
+  }
+
+  func showBudget(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    return try encode(document(try service.budget(name)))
+  }
+
+  func setBudget(_ r: borrowing AdminRequest, _ name: String) async throws(Fault) -> AdminResponse {
+    let document: BudgetDocument = try decode(r, fields: BudgetDocument.fields, inner: ["raise": RaiseDocument.fields])
+    let budget = try document.budget(named: name)
+    try await service.setBudget(budget)
+    return try encode(self.document(budget))
+  }
+
+  func raiseBudget(_ r: borrowing AdminRequest, _ name: String) async throws(Fault) -> AdminResponse {
+    let document: RaiseDocument = try decode(r, fields: RaiseDocument.fields)
+    var budget = try service.budget(name)
+    budget.raise = try document.raise()
+    try await service.setBudget(budget)
+    return try encode(self.document(budget))
+  }
+
+  func removeBudget(_ r: borrowing AdminRequest, _ name: String) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    try await service.removeBudget(name)
+    return AdminResponse(status: 204, body: [])
+  }
+
+  // MARK: prices
+
+  /// All of a list: yours first, then what is shipped.
+  func listPrices(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: ["provider", "model", "own"])
+    let glob = Array((r.query["model"] ?? "*").utf8)
+    let provider = r.query["provider"]
+    func isWanted(_ list: String, _ model: String) -> Bool {
+      let name = Array(model.utf8)
+      return (provider == nil || provider == list) && ModelGlob.matches(glob.span, name.span)
+    }
+    var found = service.priceOverrides.sorted { $0.key < $1.key }.filter { isWanted($0.key.list, $0.key.model) }.map {
+      PriceDocument($0.key, $0.value, source: "own")
+    }
+    if r.query["own"] == nil {
+      for entry in PriceList.shippedEntries where isWanted(entry.list, entry.model) {
+        found.append(PriceDocument(PriceName(list: entry.list, model: entry.model), entry.price, source: PriceList.shippedDate))
+      }
+    }
+    return try encode(found)
+  }
+
+  func setPrice(_ r: borrowing AdminRequest, _ provider: String, _ model: String) async throws(Fault) -> AdminResponse {
+    let document: PriceDocument = try decode(r, fields: ["prices"])
+    let name = PriceName(list: provider, model: model)
+    let price = try document.price()
+    try await service.setPrice(name, price)
+    return try encode(PriceDocument(name, price, source: "own"))
+  }
+
+  func removePrice(_ r: borrowing AdminRequest, _ provider: String, _ model: String) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    try await service.removePrice(PriceName(list: provider, model: model))
+    return AdminResponse(status: 204, body: [])
+  }
+}

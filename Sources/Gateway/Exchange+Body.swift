@@ -1,0 +1,212 @@
+import Audit
+import Domain
+import PolicyEngine
+import Primitives
+import Providers
+import Transport
+import Wire
+
+// What a body says decides: it is read whole, checked, counted, and sent as it was checked.
+extension Exchange {
+  /// Reads the whole body into `outbound` and decides on the model it names.
+  mutating func readBody(_ client: inout ServerConnection) async throws(Ending) {
+    reader.readAll(endpoint!.dialect)
+    client.outbound.clear()
+    while try !gather(&client) {
+      do throws(IOFailure) { try await client.readMore() } catch {
+        switch error {
+        case .recheck, .watched: try checkPresent(client)
+        case .timedOut: throw .refused(Answers.malformed(HTTPError(408, "The request body did not arrive in time.")), .refused)
+        default: throw .clientGone
+        }
+      }
+    }
+    let boundary = formBoundary
+    let named = reader.resolveModel(
+      pathModel: model, body: client.outbound.readable, boundary: boundary.span, mayBeAbsent: endpoint!.kind.isFree)
+    guard let named else { throw .refused(Refusal.modelUnclear.answer, .refused) }
+    model = named
+    // Much may have changed while the body arrived: the decision is made on what is in force now.
+    try recheck()
+    let key = try position()
+    do throws(Refusal) {
+      if shard.snapshot.restrictsModels(key: key) { try shard.snapshot.decide(key: key, model: model.span) }
+    } catch { throw .refused(error.answer, .refused) }
+  }
+
+  private mutating func gather(_ client: inout ServerConnection) throws(Ending) -> Bool {
+    do throws(HTTPError) {
+      let before = client.outbound.count
+      let isRead = try client.takeContentToOutbound(atMost: .max)
+      reader.feed(client.outbound.readable.extracting(before..<client.outbound.count))
+      try checkSize(client)
+      return isRead
+    } catch { throw refused(error) }
+  }
+
+  /// The key's position in the snapshot in force.
+  private func position() throws(Ending) -> Int {
+    guard let keyID, let key = shard.snapshot.position(of: keyID) else { throw .refused(Refusal.unknownKey.answer, .refused) }
+    return key
+  }
+
+  // MARK: counting
+
+  /// Counts the request against everything that knows more than how often it is called: models, tokens, days, money.
+  mutating func count(_ client: borrowing ServerConnection) async throws(Ending) {
+    var key = try position()
+    let wasSaid = try boundOutput(key, client)
+    guard shard.snapshot.counts(key: key) else { return }
+    var bound = bound ?? Bound(inputTokens: 0, outputTokens: 0, price: nil)
+    do throws(Denial) {
+      try charges.admit(shard.snapshot, key: key, model: model.span, bound: bound, now: started)
+      // Each turn the ledger gives at least what is asked for, or says that there is not so much; others can be faster.
+      for turn in 0... {
+        let need = try charges.hold(
+          shard.snapshot, key: key, provider: providerIndex, model: model.span, bound: bound, now: shard.clock.now)
+        guard let need else { break }
+        guard turn < Self.turnsMax else { throw Denial(.ledgerUnavailable) }
+        let outcome = await shard.desk.take(need)
+        key = try stillPosition()
+        switch outcome {
+        case nil: throw Denial(.ledgerUnavailable)
+        case .granted: continue
+        case .short(let left, let again):
+          if !wasSaid, need.account.unit == .nanoDollars, let price = bound.price,
+            let tokens = price.affordable(NanoDollars(left), inputTokens: bound.inputTokens, limit: bound.outputTokens - 1),
+            tokens >= Self.shortestAnswer
+          {
+            // Nobody asked for so long an answer: what there is pays for a shorter one.
+            bound.outputTokens = tokens
+            continue
+          }
+          throw denial(need.account.unit, again)
+        }
+      }
+    } catch { throw refused(error) }
+    self.bound = bound
+    if endpoint!.kind.generates, shard.snapshot.countsTokens(key: key) {
+      // Beside one event a token there are a few that carry none: roles, ends, usage.
+      piecesMax = bound.outputTokens + 4 * (reader.choices ?? 1) + 4
+    }
+  }
+
+  static let turnsMax = 64
+  /// Tokens below which an answer is not worth its request.
+  static let shortestAnswer: Int64 = 16
+
+  /// The key's position after a wait, if it is still in force. (A client that went meanwhile is noticed at the next read.)
+  private func stillPosition() throws(Denial) -> Int {
+    guard let keyID, let key = shard.snapshot.position(of: keyID) else {
+      throw Denial(shard.snapshot.isSealed ? .sealed : .unknownKey)
+    }
+    do throws(Refusal) { try shard.snapshot.decide(key: key, validAt: shard.clock.now) } catch { throw Denial(error) }
+    return key
+  }
+
+  private func denial(_ unit: Account.Unit, _ again: Timestamp) -> Denial {
+    if unit == .nanoDollars { return Denial(.budgetExhausted) }
+    let wait = min(max(again.milliseconds - shard.clock.now.milliseconds, 1), 31 * 86_400_000)
+    return Denial(unit == .requests ? .rateLimited : .tokensLimited, retryAfterMilliseconds: Int(wait))
+  }
+
+  /// The upstream's position in the snapshot in force.
+  private var providerIndex: Int {
+    let name = upstream!.name
+    return generation == shard.snapshot.generation
+      ? upstream!.index : shard.snapshot.upstream(named: name.span)?.index ?? upstream!.index
+  }
+
+  /// Works out the most that the request can come to. Returns whether the client said how long the answer may be.
+  private mutating func boundOutput(_ key: Int, _ client: borrowing ServerConnection) throws(Ending) -> Bool {
+    do throws(Refusal) {
+      let (bound, wasSaid) = try shard.snapshot.bound(
+        key: key, endpoint: endpoint!, provider: providerIndex, model: model.span, reader: reader, body: client.outbound.readable,
+        isForm: !formBoundary.isEmpty)
+      self.bound = bound
+      return wasSaid
+    } catch { throw refused(Denial(error)) }
+  }
+
+  /// The body as it is to be sent: as it came, but for the length of the answer and for a usage that has to be told.
+  mutating func appendBody(_ client: inout ServerConnection) {
+    shard.edits.removeAll(keepingCapacity: true)
+    if let bound, endpoint!.kind.generates {
+      let choices = max(reader.choices ?? 1, 1)
+      _ = reader.limitOutput(to: max(bound.outputTokens / choices, 1), name: upstream!.outputLimitName, into: &shard.edits)
+      if charges.isCounting, reader.askForUsage(into: &shard.edits) { usageFilter = UsageEventFilter() }
+    }
+    shard.edits.sort { $0.place.lowerBound < $1.place.lowerBound }
+    BodyEditor.apply(shard.edits, to: client.outbound.readable, into: &shard.scratch)
+    appendLength(shard.scratch.count, &client.relay)
+    client.relay.append(shard.scratch)
+    shard.scratch.clear()
+    shard.scratch.shrink(to: 64 * 1024)
+    client.outbound.clear()
+    client.outbound.shrink(to: 64 * 1024)
+  }
+
+  // MARK: settling
+
+  /// Ends the counting with what the request came to.
+  mutating func settle() {
+    record.usage = meter.usage
+    let now = monotonicNanoseconds()
+    guard isSent, let upstream else { return charges.settle(nil, now: now) }
+    var usage = record.usage
+    let wasAnswered = record.upstreamStatus != 0
+    if wasAnswered, record.upstreamStatus >= 300 || endpoint!.kind.isFree {
+      // An answer that is an error costs nothing.
+      return charges.settle((0, 0, NanoDollars(0)), now: now)
+    }
+    if !wasAnswered {
+      // It may have been carried out: all that was held for it.
+      guard record.outcome != .upstreamFailed else { return charges.settle((0, 0, NanoDollars(0)), now: now) }
+      record.isEstimated = !charges.isEmpty
+      return charges.settle((bound?.inputTokens ?? 0, bound?.outputTokens ?? 0, nil), now: now)
+    }
+    let isWhole = record.isStream ? meter.isComplete && usage.isKnown : usage.isKnown
+    if !isWhole { estimate(&usage) }
+    let name = upstream.name
+    var price = bound?.price
+    if price == nil, let provider = shard.snapshot.upstream(named: name.span) {
+      let named = model.isEmpty ? reader.model : model
+      price = shard.snapshot.price(provider: provider.index, model: named.span)
+    }
+    record.usage = usage
+    record.cost = price?.cost(usage, service: meter.service)
+    charges.settle((usage.allInput, usage.output ?? 0, record.cost), now: now)
+  }
+
+  /// What an answer without a whole usage came to: what was told of it, else a token an event and one in four bytes.
+  private mutating func estimate(_ usage: inout Usage) {
+    // A passing answer that has no meter has no tokens to guess.
+    guard endpoint!.kind.generates || endpoint!.kind == .embeddings else { return }
+    record.isEstimated = true
+    if usage.input == nil { usage.input = Int64(record.bytesIn + 3) / 4 }
+    let seen = record.isStream ? meter.pieces : Int64(record.bytesOut + 3) / 4
+    // Some providers begin with a made-up number.
+    usage.output = max(usage.output ?? 0, endpoint!.kind.generates ? seen : 0)
+    if let bound { usage.output = min(usage.output ?? 0, max(bound.outputTokens, meter.usage.output ?? 0)) }
+  }
+
+  // MARK: what the head of an answer says of limits
+
+  /// The state of the key's own windows, in the words of the provider's SDK.
+  func writeReadings(to buffer: inout ByteBuffer) {
+    guard let keyID, let key = shard.snapshot.position(of: keyID) else { return }
+    let now = monotonicNanoseconds()
+    for isTokens in [false, true] {
+      guard let reading = shard.snapshot.reading(key: key, ofTokens: isTokens, now: now) else { continue }
+      RateFields.write(
+        reading.limit, reading.remaining, reading.resetMilliseconds, ofTokens: isTokens, family, shard.clock.now, to: &buffer)
+    }
+  }
+
+  /// Whether the key has windows of its own, so that the provider's would mislead.
+  var hasReadings: Bool {
+    guard let keyID, let key = shard.snapshot.position(of: keyID) else { return false }
+    return shard.snapshot.reading(key: key, ofTokens: false, now: started) != nil
+      || shard.snapshot.reading(key: key, ofTokens: true, now: started) != nil
+  }
+}

@@ -1,0 +1,51 @@
+public import Providers
+import Primitives
+
+extension Snapshot {
+  /// The most that a request can come to, and whether the client said how long the answer may be; nil where nothing depends on it.
+  ///
+  /// `reader` has read all of `body`. What can come to anything is refused, by name.
+  public func bound(
+    key: Int, endpoint: Endpoint, provider: Int, model: Span<UInt8>, reader: borrowing RequestReader, body: Span<UInt8>,
+    isForm: Bool
+  ) throws(Refusal) -> (bound: Bound?, wasSaid: Bool) {
+    let counts = countsTokens(key: key)
+    let limit = outputTokensMax(key: key)
+    guard counts || limit != nil else { return (nil, true) }
+    if endpoint.kind.isFree {
+      var free = Price()
+      (free.input, free.output) = (0, 0)
+      return (Bound(inputTokens: 0, outputTokens: 0, price: free), true)
+    }
+    let price = price(provider: provider, model: model)
+    if hasBudget(key: key), price == nil { throw .priceUnknown }
+    var (output, wasSaid): (Int64, Bool) = (0, true)
+    if endpoint.kind.generates {
+      guard let choices = reader.choices else { throw .outputLimitUnclear }
+      switch reader.outputLimit {
+      case .unclear: throw .outputLimitUnclear
+      case .tokens(let n): output = min(n, limit ?? n)
+      case .absent:
+        // Where neither the policy nor the provider has a limit, only the request can bound the answer.
+        guard let most = limit ?? price?.outputMax, endpoint.dialect != .opaque else {
+          throw counts ? .costUnbounded : .outputLimitUnclear
+        }
+        (output, wasSaid) = (min(most, price?.outputMax ?? most), false)
+      }
+      output *= choices
+    }
+    guard counts else { return (Bound(inputTokens: 0, outputTokens: output, price: price), wasSaid) }
+    guard endpoint.kind.generates || endpoint.kind == .embeddings, !isForm, !reader.runsInBackground else { throw .costUnbounded }
+    // A token is a byte at least, and no request has more than the model's window.
+    let bytes = Int64(body.count)
+    let input: Int64
+    switch BodyReach.of(body, endpoint.dialect) {
+    case .itself: input = min(bytes, price?.inputMax ?? bytes)
+    case .elsewhere:
+      guard let most = price?.inputMax else { throw .costUnbounded }
+      input = most
+    case .unbounded: throw .costUnbounded
+    }
+    return (Bound(inputTokens: input, outputTokens: output, price: price), wasSaid)
+  }
+}

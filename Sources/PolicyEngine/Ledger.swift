@@ -1,0 +1,261 @@
+public import Domain
+public import Primitives
+public import Storage
+
+/// The durable side of accounts: hands out amounts that the store has as taken, and keeps what they came to.
+///
+/// Belongs to one thread. A process that dies leaves what it had taken and not settled: the next one counts all of that as spent
+/// (and says how much nobody has seen), so that a crash never lets more pass than there is.
+public final class Ledger {
+  /// How much an account has, and when it has it again.
+  public struct Rule: Sendable, Equatable {
+    public let account: Account
+    public let amount: Int64
+    public let calendar: BudgetCalendar
+    public var raise: Budget.Raise?
+    public var rollsOver = false
+    /// Percentages of the amount, ascending.
+    public var alerts: [Int] = []
+
+    public init(_ account: Account, amount: Int64, calendar: BudgetCalendar) {
+      self.account = account
+      self.amount = amount
+      self.calendar = calendar
+    }
+
+    public static func == (a: Rule, b: Rule) -> Bool {
+      a.account === b.account && a.amount == b.amount && a.calendar == b.calendar && a.raise == b.raise
+        && a.rollsOver == b.rollsOver && a.alerts == b.alerts
+    }
+  }
+
+  /// What became of a need.
+  public enum Outcome: Sendable, Equatable {
+    /// It can be reserved now, if nobody is faster.
+    case granted
+    /// There is not so much; `left` is all there is, and more comes at `again`.
+    case short(left: Int64, again: Timestamp)
+  }
+
+  /// Where an account stands.
+  public struct Standing: Sendable {
+    public var limit: Int64
+    public var span: BudgetSpan
+    public var spent: Int64
+    public var estimated: Int64
+    public var held: Int64
+    public var carried: Int64
+  }
+
+  private struct Place: Hashable {
+    let name: String
+    let start: Int64
+  }
+
+  private let store: any Store
+  private let alert: (_ name: String, _ percent: Int) -> Void
+  private var rows: [String: [Int64: AccountRow]] = [:]
+  private var rules: [String: Rule] = [:]
+  /// The span and the end of what each account was granted last.
+  private var inForce: [String: (span: BudgetSpan, until: Int64)] = [:]
+  /// Rows that the store has not seen yet.
+  private var unsaved: Set<Place> = []
+
+  /// A sixteenth of what is left is taken at once: few writes while there is much, little lost to a crash.
+  static let share: Int64 = 16
+
+  /// Reads what is kept, and closes what an earlier process left open.
+  public init(_ store: any Store, alert: @escaping (_ name: String, _ percent: Int) -> Void = { _, _ in }) throws(Fault) {
+    self.store = store
+    self.alert = alert
+    for var row in try store.accounts() {
+      if row.taken > row.spent {
+        row.estimated += row.taken - row.spent
+        row.spent = row.taken
+        unsaved.insert(Place(name: row.name, start: row.start))
+      }
+      rows[row.name, default: [:]][row.start] = row
+    }
+    try save()
+  }
+
+  /// Takes the accounts that there are into force. One whose rule has changed is given anew by it.
+  /// What that moves is kept with the next `settle`.
+  public func adopt(_ list: [Rule]) {
+    let old = rules
+    rules = Dictionary(uniqueKeysWithValues: list.map { ($0.account.name, $0) })
+    for (name, rule) in old where rules[name] != rule {
+      settle(rule, withdrawing: true)
+      inForce[name] = nil
+    }
+  }
+
+  /// Takes what `needs` ask for, in order, in one transaction. Throws, granting nothing, when it cannot be kept.
+  public func replenish(_ needs: [(account: Account, amount: Int64)], now: Timestamp) throws(Fault) -> [Outcome] {
+    var grants: [String: (amount: Int64, span: BudgetSpan, until: Int64)] = [:]
+    var pools: [String: Int64] = [:]
+    let outcomes = needs.map { need -> Outcome in
+      let name = need.account.name
+      // An account that is no longer there has nothing; the request is decided anew.
+      guard let rule = rules[name] else { return .short(left: 0, again: now) }
+      if grants[name] == nil {
+        let (span, until) = turn(rule, now: now)
+        grants[name] = (0, span, until)
+        pools[name] = rule.account.amounts.atHand
+      }
+      let grant = grants[name]!
+      let missing = need.amount - pools[name]!
+      guard missing > 0 else {
+        pools[name]! -= need.amount
+        return .granted
+      }
+      let left = max(0, limit(rule, grant.span, now: now) - taken(rule, grant.span))
+      let amount = min(left, max(missing, left / Self.share))
+      if amount > 0 {
+        rows[name]![grant.span.start]!.taken += amount
+        unsaved.insert(Place(name: name, start: grant.span.start))
+        grants[name]!.amount += amount
+        pools[name]! += amount
+      }
+      guard amount >= missing else { return .short(left: pools[name]!, again: again(rule, grant.span)) }
+      pools[name]! -= need.amount
+      return .granted
+    }
+    do { try save() } catch {
+      for (name, grant) in grants { rows[name]![grant.span.start]!.taken -= grant.amount }
+      throw error
+    }
+    for (name, grant) in grants { rules[name]!.account.grant(grant.amount, in: grant.span, until: grant.until) }
+    return outcomes
+  }
+
+  /// Keeps what has been settled since the last time.
+  public func settle() throws(Fault) {
+    for rule in rules.values { settle(rule, withdrawing: false) }
+    try save()
+  }
+
+  /// Gives back what is at hand, at the end of the process.
+  public func close() throws(Fault) {
+    for rule in rules.values { settle(rule, withdrawing: true) }
+    inForce = [:]
+    try save()
+  }
+
+  /// nil for an account that is not there.
+  public func standing(_ name: String, now: Timestamp) -> Standing? {
+    guard let rule = rules[name] else { return nil }
+    settle(rule, withdrawing: false)
+    let span = span(rule, now: now)
+    let live = liveRows(rule, span)
+    let spent = live.reduce(0) { $0 + $1.spent }
+    return Standing(
+      limit: limit(rule, span, now: now), span: span, spent: spent, estimated: live.reduce(0) { $0 + $1.estimated },
+      held: inForce[name]?.span.start == span.start ? rule.account.amounts.held : 0,
+      carried: rows[name]?[span.start]?.carried ?? 0)
+  }
+
+  /// Forgets an account with all that was spent.
+  public func remove(_ name: String) throws(Fault) {
+    rules[name] = nil
+    rows[name] = nil
+    unsaved = unsaved.filter { $0.name != name }
+    try store.deleteAccounts(name, before: .max)
+  }
+
+  // MARK: spans
+
+  /// The span that `now` is in; never an earlier one than any that was used, whatever the clock says.
+  private func span(_ rule: Rule, now: Timestamp) -> BudgetSpan {
+    let newest = rows[rule.account.name]?.keys.max() ?? .min
+    return rule.calendar.span(at: Timestamp(milliseconds: max(now.milliseconds, newest)))
+  }
+
+  /// Sees to it that the account works in the span of `now`.
+  private func turn(_ rule: Rule, now: Timestamp) -> (BudgetSpan, until: Int64) {
+    let name = rule.account.name
+    let span = span(rule, now: now)
+    var until = span.end
+    if let raise = rule.raise, now.milliseconds < raise.until { until = min(until, raise.until) }
+    let isCurrent = inForce[name].map { $0.span == span && $0.until == until } ?? false
+    settle(rule, withdrawing: !isCurrent)
+    if rows[name]?[span.start] == nil {
+      rows[name, default: [:]][span.start] = AccountRow(name: name, start: span.start, carried: carry(rule, into: span))
+      forget(rule, span)
+    }
+    inForce[name] = (span, until)
+    return (span, until)
+  }
+
+  private func carry(_ rule: Rule, into span: BudgetSpan) -> Int64 {
+    guard rule.rollsOver, let known = rows[rule.account.name], known.keys.contains(where: { $0 < span.start }) else { return 0 }
+    let before = rule.calendar.span(at: Timestamp(milliseconds: span.start - 1))
+    guard let row = known[before.start] else { return rule.amount }
+    return min(rule.amount, max(0, rule.amount + row.carried - row.taken))
+  }
+
+  /// Drops the slices of a moving window that count no more. What is on a calendar is kept, for whoever asks later.
+  private func forget(_ rule: Rule, _ span: BudgetSpan) {
+    guard rule.calendar.rolling != nil else { return }
+    let name = rule.account.name
+    let oldest = rule.calendar.oldest(countingIn: span)
+    // One more window is kept, for requests that take that long.
+    let keep = oldest - (span.start - oldest)
+    guard rows[name]!.keys.contains(where: { $0 < keep }) else { return }
+    rows[name] = rows[name]!.filter { $0.key >= keep }
+    unsaved = unsaved.filter { $0.name != name || $0.start >= keep }
+    try? store.deleteAccounts(name, before: keep)
+  }
+
+  private func liveRows(_ rule: Rule, _ span: BudgetSpan) -> [AccountRow] {
+    let oldest = rule.calendar.oldest(countingIn: span)
+    return rows[rule.account.name]?.values.filter { $0.start >= oldest && $0.start <= span.start } ?? []
+  }
+
+  private func taken(_ rule: Rule, _ span: BudgetSpan) -> Int64 { liveRows(rule, span).reduce(0) { $0 + $1.taken } }
+
+  private func limit(_ rule: Rule, _ span: BudgetSpan, now: Timestamp) -> Int64 {
+    let raise = rule.raise.map { now.milliseconds < $0.until ? $0.amount.count : 0 } ?? 0
+    return rule.amount + raise + (rows[rule.account.name]?[span.start]?.carried ?? 0)
+  }
+
+  /// When there is more again.
+  private func again(_ rule: Rule, _ span: BudgetSpan) -> Timestamp {
+    guard let rolling = rule.calendar.rolling else { return Timestamp(milliseconds: span.end) }
+    let first = liveRows(rule, span).filter { $0.taken > 0 }.map(\.start).min() ?? span.start
+    return Timestamp(milliseconds: first + rolling + (span.end - span.start))
+  }
+
+  // MARK: keeping
+
+  private func settle(_ rule: Rule, withdrawing: Bool) {
+    let name = rule.account.name
+    let (movement, withdrawn) = rule.account.collect(withdrawing: withdrawing)
+    func book(_ start: Int64, taken: Int64, spent: Int64) {
+      guard taken != 0 || spent != 0, rows[name]?[start] != nil else { return }
+      rows[name]![start]!.taken += taken
+      rows[name]![start]!.spent += spent
+      unsaved.insert(Place(name: name, start: start))
+    }
+    book(movement.start, taken: movement.overdrawn - withdrawn, spent: movement.spent)
+    for late in movement.late { book(late.start, taken: late.spent - late.held, spent: late.spent) }
+    if movement.spent > 0 { giveAlert(rule, movement.start) }
+  }
+
+  private func giveAlert(_ rule: Rule, _ start: Int64) {
+    let name = rule.account.name
+    guard !rule.alerts.isEmpty, let row = rows[name]?[start] else { return }
+    let span = rule.calendar.span(at: Timestamp(milliseconds: start))
+    let spent = liveRows(rule, span).reduce(Int128(0)) { $0 + Int128($1.spent) }
+    let reached = rule.alerts.filter { spent * 100 >= Int128(rule.amount + row.carried) * Int128($0) }.max() ?? 0
+    guard Int64(reached) > row.alerted else { return }
+    rows[name]![start]!.alerted = Int64(reached)
+    alert(name, reached)
+  }
+
+  private func save() throws(Fault) {
+    guard !unsaved.isEmpty else { return }
+    try store.save(unsaved.compactMap { rows[$0.name]?[$0.start] })
+    unsaved = []
+  }
+}
