@@ -82,11 +82,16 @@ let package = Package(
     tests("ConfigurationTests", ["Configuration", "Primitives"]),
     tests("ProvidersTests", ["Providers", "Domain", "Wire", "Primitives", "TestSupport"]),
     tests("VaultTests", ["Vault", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
-    tests("PolicyEngineTests", ["PolicyEngine", "Providers", "Cryptography", "Domain", "Primitives", "TestSupport"]),
+    tests(
+      "PolicyEngineTests",
+      ["PolicyEngine", "Providers", "Cryptography", "Domain", "Wire", "Storage", "Primitives", "TestSupport"]),
     tests("AuditTests", ["Audit", "Providers", "Storage", "Primitives", "TestSupport"]),
     tests(
       "KeyServiceTests",
-      ["KeyService", "Vault", "PolicyEngine", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
+      [
+        "KeyService", "Vault", "PolicyEngine", "Providers", "Cryptography", "Domain", "Wire", "Storage", "Primitives",
+        "TestSupport",
+      ]),
     tests(
       "AdminAPITests", ["AdminAPI", "KeyService", "Vault", "Cryptography", "PolicyEngine", "Primitives", "Wire", "TestSupport"]),
   ]

@@ -274,9 +274,9 @@ public final class AdminAPI: @unchecked Sendable {
     do {
       let members = try JSONDecoder().decode(Members.self, from: data)
       try members.check(fields)
-      for (outer, fields) in inner {
-        try members.inner[outer]?.check(fields)
-        for entry in members.inner[outer]?.lists["model_limits"] ?? [] { try entry.check(["models", "limits"]) }
+      for (outer, fields) in inner { try members.inner[outer]?.check(fields) }
+      for policy in [members] + inner.keys.compactMap({ members.inner[$0] }) {
+        for entry in policy.lists["model_limits"] ?? [] { try entry.check(["models", "limits"]) }
       }
       return try JSONDecoder().decode(Document.self, from: data)
     } catch let fault as Fault { throw fault } catch {

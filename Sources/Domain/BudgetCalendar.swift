@@ -72,8 +72,8 @@ public struct BudgetCalendar: Sendable, Equatable {
     let ends: (Int64, Int64)
     switch window {
     case .hour:
-      // Real hours: one that the clock repeats is two, none is skipped.
-      let first = second - (local - local.floorDivided(by: 3600) * 3600)
+      // UTC's: there are zones whose clocks jump by half an hour.
+      let first = second.floorDivided(by: 3600) * 3600
       ends = (first, first + 3600)
     case .day: ends = (rules.utc(local: day * 86_400), rules.utc(local: (day + 1) * 86_400))
     case .week:

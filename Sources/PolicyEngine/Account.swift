@@ -18,6 +18,7 @@ public final class Account: Sendable {
     public let amount: Int64
     /// Start of the span that it was reserved in, and will be settled in.
     public let start: Int64
+    fileprivate let turn: UInt64
   }
 
   /// What has happened since the ledger last asked.
@@ -26,13 +27,16 @@ public final class Account: Sendable {
     public var spent: Int64 = 0
     /// How far spending went past everything at hand: a provider that took more than it was asked for.
     public var overdrawn: Int64 = 0
-    /// Of spans gone by: what was held there, and what it came to.
+    /// Of holds from before the last withdrawal: what was held, and what it came to. It goes back to the ledger, because what may
+    /// be spent may have become less since.
     public var late: [(start: Int64, held: Int64, spent: Int64)] = []
     public var isEmpty: Bool { spent == 0 && overdrawn == 0 && late.isEmpty }
   }
 
   private struct State {
     var span = BudgetSpan(start: .max, end: .min)
+    /// Counts withdrawals.
+    var turn: UInt64 = 0
     /// Until when the amount at hand may be used without asking: the end of the span, or of a raise.
     var until = Int64.min
     var atHand: Int64 = 0
@@ -53,20 +57,19 @@ public final class Account: Sendable {
   /// Holds `amount` (0 or more) for a request that starts at `now`; nil when the ledger has to be asked first.
   public func reserve(_ amount: Int64, now: Timestamp) -> Hold? {
     precondition(amount >= 0)
-    let start = state.withLock { (s) -> Int64? in
+    return state.withLock { (s) -> Hold? in
       // A clock that went back stays in the span: see the ledger.
       guard now.milliseconds < s.until, s.atHand >= amount else { return nil }
       s.atHand -= amount
       s.held += amount
-      return s.span.start
+      return Hold(account: self, amount: amount, start: s.span.start, turn: s.turn)
     }
-    return start.map { Hold(account: self, amount: amount, start: $0) }
   }
 
   /// Ends a hold with what the request came to, which can be more or less than was held; 0 releases it.
   public static func settle(_ hold: Hold, spent: Int64) {
     hold.account.state.withLock { s in
-      guard hold.start == s.span.start else {
+      guard hold.turn == s.turn else {
         s.late.append((hold.start, hold.amount, spent))
         return
       }
@@ -92,21 +95,18 @@ public final class Account: Sendable {
       s.spent = 0
       s.late = []
       guard withdrawing else { return (movement, 0) }
-      s.until = .min
-      defer { s.atHand = 0 }
-      return (movement, s.atHand)
+      let rest = s.atHand
+      s.turn += 1
+      (s.atHand, s.held, s.until) = (0, 0, .min)
+      return (movement, rest)
     }
   }
 
-  /// Adds `amount`, to be used in `span` until `until`. In another span than before, what is held is settled with the old one.
+  /// Adds `amount`, to be used in `span` until `until`. Into another span only after a withdrawal.
   func grant(_ amount: Int64, in span: BudgetSpan, until: Int64) {
     state.withLock { s in
-      if span.start != s.span.start {
-        // What came in since it was withdrawn belongs to the old span, too.
-        if s.spent != 0 || s.atHand != 0 { s.late.append((s.span.start, s.spent + s.atHand, s.spent)) }
-        s.span = span
-        (s.atHand, s.held, s.spent) = (0, 0, 0)
-      }
+      precondition(span == s.span || (s.atHand == 0 && s.held == 0 && s.spent == 0))
+      s.span = span
       s.atHand += amount
       s.until = until
     }

@@ -151,7 +151,7 @@ public final class Ledger {
     let spent = live.reduce(0) { $0 + $1.spent }
     return Standing(
       limit: limit(rule, span, now: now), span: span, spent: spent, estimated: live.reduce(0) { $0 + $1.estimated },
-      held: inForce[name]?.span.start == span.start ? rule.account.amounts.held : 0,
+      held: live.reduce(0) { $0 + $1.taken } - spent - (inForce[name]?.span == span ? rule.account.amounts.atHand : 0),
       carried: rows[name]?[span.start]?.carried ?? 0)
   }
 

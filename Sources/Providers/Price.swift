@@ -105,10 +105,10 @@ public struct Price: Hashable, Sendable, Codable {
   public func bound(inputTokens: Int64, outputTokens: Int64) -> NanoDollars? {
     let isTier = tierAbove.map { inputTokens > $0 } ?? false
     var inputRate = Self.larger(Self.larger(input, cacheRead), Self.larger(cacheWrite, cacheWriteHour))
-    inputRate = Self.larger(inputRate, Self.larger(audioInput, priorityInput))
+    inputRate = Self.larger(inputRate, Self.larger(audioInput, Self.larger(priorityInput, priorityCacheRead)))
     var outputRate = Self.larger(Self.larger(output, reasoning), Self.larger(audioOutput, priorityOutput))
     if isTier {
-      inputRate = Self.larger(inputRate, Self.larger(tierInput, tierCacheWrite))
+      inputRate = Self.larger(inputRate, Self.larger(tierInput, Self.larger(tierCacheRead, tierCacheWrite)))
       outputRate = Self.larger(outputRate, tierOutput)
     }
     guard inputTokens == 0 || inputRate != nil, outputTokens == 0 || outputRate != nil else { return nil }

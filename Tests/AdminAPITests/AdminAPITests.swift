@@ -118,4 +118,70 @@ struct AdminAPITests {
     #expect(await call(.post, "/v1/keys/\(id)/revoke").status == 200)
     #expect(await call(.post, "/v1/keys/\(id)/enable").status == 409)
   }
+
+  @Test("teams, policies, budgets and prices are set, listed and removed") func rules() async {
+    #expect(await call(.put, "/v1/teams/ml", #"{"limits":{"tokens_per_day":5}}"#).text.contains("\"tokens_per_day\":5"))
+    #expect(
+      await call(.put, "/v1/policies/p", #"{"models":["gpt-4*"],"model_limits":[{"models":["*"],"limits":{"concurrent":2}}]}"#)
+        .status == 200)
+    let created = await call(.post, "/v1/keys", #"{"name":"n","team":"ml","shared_policy":"p"}"#).text
+    #expect(created.contains("\"team\":\"ml\"") && created.contains("\"shared_policy\":\"p\""))
+    let id = created[created.firstRange(of: "\"id\":\"")!.upperBound...].prefix(12)
+    #expect(await call(.get, "/v1/teams").text.contains("\"keys\":1"))
+    #expect(await call(.delete, "/v1/policies/p").status == 409)
+    #expect(await call(.put, "/v1/keys/\(id)", #"{"policy":{"providers":["openai"]}}"#).text.contains("\"revision\":2"))
+    #expect(await call(.delete, "/v1/policies/p").status == 204)
+    #expect(await call(.put, "/v1/budgets/b", #"{"usd":"0.5","window":"month"}"#).text.contains("\"left_usd\":\"0.50\""))
+    #expect(
+      await call(.post, "/v1/budgets/b/raise", #"{"usd":"1","until":"2099-01-01"}"#).text.contains("\"limit_usd\":\"1.50\""))
+    #expect(await call(.get, "/v1/budgets").text.contains("\"name\":\"b\""))
+    #expect(await call(.get, "/v1/budgets/b").status == 200)
+    #expect(await call(.delete, "/v1/budgets/b").status == 204)
+    #expect(await call(.delete, "/v1/budgets/b").status == 404)
+    #expect(
+      await call(.put, "/v1/prices/openai/x%2Fy", #"{"prices":{"input":"1.25","max_output":"100"}}"#).text.contains(
+        "\"model\":\"x/y\""))
+    #expect(await call(.get, "/v1/prices?own=").text.contains("\"input\":\"1.25\""))
+    #expect(await call(.get, "/v1/prices?provider=openai&model=gpt-4o").text.contains("\"input\":\"2.50\""))
+    #expect(await call(.delete, "/v1/prices/openai/x%2Fy").status == 204)
+    let told = await call(.post, "/v1/explain", "{\"key\":\"\(id)\",\"method\":\"GET\",\"path\":\"/openai/v1/models\"}").text
+    #expect(told.contains("\"refused_by\":\"no_provider_key\"") && told.contains("\"allowed\":false"))
+  }
+
+  @Test(
+    "rules are read strictly",
+    arguments: [
+      (Wire.Method.put, "/v1/teams/ml", #"{"admin":true}"#), (.put, "/v1/teams/ml", #"{"limits":{"requests_per_year":1}}"#),
+      (.put, "/v1/teams/ml", #"{"limits":{"requests_per_day":0}}"#),
+      (.put, "/v1/teams/ml", #"{"limits":{"requests_per_day":1.5}}"#),
+      (.put, "/v1/teams/ml", #"{"limits":{"requests_per_day":1},"limits":{}}"#), (.put, "/v1/teams/Ml", "{}"),
+      (.put, "/v1/teams/%20", "{}"),
+      (.put, "/v1/teams/ml", #"{"hours":["always"]}"#), (.put, "/v1/teams/ml", #"{"paths":["x"]}"#),
+      (.put, "/v1/teams/ml", #"{"models":[]}"#),
+      (.put, "/v1/teams/ml", #"{"output_tokens_max":0}"#), (.put, "/v1/teams/ml", #"{"body_bytes_max":0}"#),
+      (.put, "/v1/teams/ml", #"{"model_limits":[{"models":[],"limits":{"concurrent":1}}]}"#),
+      (.put, "/v1/teams/ml", #"{"model_limits":[{"models":["*"],"limits":{}}]}"#),
+      (.put, "/v1/policies/p", #"{"model_limits":[{"models":["*"],"limits":{"concurrent":1},"x":1}]}"#),
+      (.put, "/v1/budgets/b", #"{"usd":1,"window":"day"}"#), (.put, "/v1/budgets/b", #"{"usd":"1e3","window":"day"}"#),
+      (.put, "/v1/budgets/b", #"{"usd":"1"}"#), (.put, "/v1/budgets/b", #"{"usd":"1","window":"decade"}"#),
+      (.put, "/v1/budgets/b", #"{"usd":"1","window":"day","key":"short"}"#),
+      (.put, "/v1/budgets/b", #"{"usd":"1","window":"day","raise":{"usd":"1","until":"2099-01-01","x":1}}"#),
+      (.put, "/v1/budgets/b", #"{"usd":"1","window":"day","state":{}}"#),
+      (.put, "/v1/budgets/b", #"{"usd":"1","window":"day","alerts":[0]}"#),
+      (.post, "/v1/budgets/b/raise", #"{"usd":"1"}"#), (.put, "/v1/prices/openai/x", #"{"prices":{"input":"-1"}}"#),
+      (.put, "/v1/prices/openai/x", #"{"prices":{"inptu":"1"}}"#), (.put, "/v1/prices/openai/x", #"{"prices":{}}"#),
+      (.put, "/v1/prices/openai/x", #"{"prices":{"max_input":"1.5","input":"1"}}"#),
+      (.post, "/v1/explain", #"{"method":"POST","path":"/openai/v1/models"}"#),
+      (.post, "/v1/explain", #"{"key":"AAAAAAAAAAAA","policy":{},"method":"POST","path":"/x"}"#),
+      (.post, "/v1/explain", #"{"policy":{},"method":"FETCH","path":"/x"}"#),
+      (.post, "/v1/explain", #"{"policy":{},"method":"GET","path":"x"}"#),
+      (.post, "/v1/explain", #"{"policy":{},"method":"GET","path":"/x","from":"host"}"#),
+      (.post, "/v1/explain", #"{"policy":{},"method":"GET","path":"/x","at":"now"}"#),
+      (.post, "/v1/explain", #"{"policy":{"nope":1},"method":"GET","path":"/x"}"#),
+      (.post, "/v1/keys", #"{"name":"n","team":"ml","policy":{"providers":["openai"],"nope":1}}"#),
+    ])
+  func strictRules(method: Wire.Method, target: String, body: String) async {
+    let answer = await call(method, target, body)
+    #expect(answer.status == 400 && answer.text.contains("\"code\":\"invalid_input\""), "\(answer)")
+  }
 }
