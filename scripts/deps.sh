@@ -22,6 +22,7 @@ build)
   library openssl libssl-dev
   library sqlite3 libsqlite3-dev
   library yaml-0.1 libyaml-dev
+  need tzdata test -s /usr/share/zoneinfo/Europe/Berlin
   need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
   ;;
 test)
@@ -29,6 +30,9 @@ test)
   need openssl command -v openssl
   need sqlite3 command -v sqlite3
   need util-linux command -v setpriv
+  # The parsers of other languages, to be compared with.
+  need nodejs command -v node
+  need golang-go command -v go
   ;;
 bench)
   need nginx-light command -v nginx

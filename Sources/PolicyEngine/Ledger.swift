@@ -61,8 +61,10 @@ public final class Ledger {
   /// Rows that the store has not seen yet.
   private var unsaved: Set<Place> = []
 
-  /// A sixteenth of what is left is taken at once: few writes while there is much, little lost to a crash.
+  /// While there is much, a sixteenth of what is left is taken at once, for few writes. Once there is less than a thousand times
+  /// what a request can come to, each takes just that: then a crash loses nothing but what was in flight.
   static let share: Int64 = 16
+  static let muchMin: Int64 = 1024
 
   /// Reads what is kept, and closes what an earlier process left open.
   public init(_ store: any Store, alert: @escaping (_ name: String, _ percent: Int) -> Void = { _, _ in }) throws(Fault) {
@@ -110,7 +112,8 @@ public final class Ledger {
         return .granted
       }
       let left = max(0, limit(rule, grant.span, now: now) - taken(rule, grant.span))
-      let amount = min(left, max(missing, left / Self.share))
+      let isMuch = left / Self.muchMin >= max(need.amount, 1)
+      let amount = min(left, isMuch ? max(missing, left / Self.share) : missing)
       if amount > 0 {
         rows[name]![grant.span.start]!.taken += amount
         unsaved.insert(Place(name: name, start: grant.span.start))
