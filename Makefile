@@ -45,6 +45,7 @@ fuzz: deps ## fuzz the parsers for FUZZ_SECONDS (default 20); hours on demand
 
 bench: build deps-bench ## compare with nginx, and time the library and the start
 	swift build -c release --package-path Examples/Resolve --scratch-path .build/example
+	MASKLLM_BENCH=1 swift build -c release --product bench-decide --scratch-path .build/bench
 	python3 bench/bench.py
 
 clean: ## remove what was built

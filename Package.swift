@@ -108,3 +108,12 @@ if Context.environment["MASKLLM_FUZZ"] != nil {
       swiftSettings: house + [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])],
       linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
 }
+
+// The timing of decisions needs modules that are no products: it is here only when `make bench` asks for it.
+if Context.environment["MASKLLM_BENCH"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "bench-decide",
+      dependencies: ["PolicyEngine", "Providers", "Cryptography", "Domain", "Wire", "Storage", "Primitives", "TestSupport"],
+      path: "bench/Decide", swiftSettings: house))
+}

@@ -71,16 +71,33 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         found = dict(re.findall(r"(\w+)=(\d+)", out.split("RESULT", 1)[1]))
         return {k: int(v) for k, v in found.items()}
 
-    def gateway(self, cpu, upstream, env=None):
+    FULL = ["--provider", "bench", "--provider", "openai", "--model", "bench-*", "--model", "gpt-*", "--model", "o?", "--deny-model", "*-preview", "--endpoint", "chat", "--endpoint", "models",
+            "--path", "POST /v1/chat/completions", "--path", "GET /v1/models/*", "--network", "127.0.0.0/8", "--network", "10.0.0.0/8", "--hours", "mon-sun 00:00-24:00 Europe/Berlin",
+            "--not-before", "2020-01-01", "--body-bytes-max", "1000000", "--output-tokens-max", "4096",
+            "--limit", "requests_per_minute=1000000000", "--limit", "tokens_per_minute=1000000000000", "--limit", "tokens_per_day=1000000000000"]
+
+    def full_policy(self, data, run):
+        """Ten scopes, three limits and two budgets for one of 100,000 keys. Run while no server runs."""
+        run("price", "set", "bench", "bench-*", "--input", "1", "--output", "2")
+        run("team", "set", "full", *self.FULL)
+        run("budget", "set", "team", "--usd", "900000000", "--team", "full")
+        key = run("key", "create", "--name", "bench", "--team", "full", *self.FULL).strip()
+        run("budget", "set", "key", "--usd", "900000000", "--key", key.split("_")[1])
+        return key
+
+    def gateway(self, cpu, upstream, env=None, full=False):
         data = self.work / f"data-{len(self.children)}"
         run = lambda *a, **k: subprocess.run([BINARY, *a, "--data", data], check=True, capture_output=True, text=True, **k).stdout
         run("init")
         run("provider", "add", "bench", "--base-url", f"http://127.0.0.1:{upstream}")
         run("provider-key", "add", "bench", input="sk-bench-not-a-real-key-000000000000")
-        key = run("key", "create", "--name", "bench", "--provider", "bench").strip()
+        key = self.full_policy(data, run) if full else run("key", "create", "--name", "bench", "--provider", "bench").strip()
         port = free_port()
         child = self.start(BINARY, "serve", "--data", data, "--loops", 1, "--listen", f"127.0.0.1:{port}", cpu=cpu, env=env, stdout=subprocess.DEVNULL)
         wait_for(port)
+        if full:
+            for n in range(100):
+                run("key", "create", "--name", f"many-{n}", "--team", "full", "--count", "1000", *self.FULL)
         return child, f"http://127.0.0.1:{port}/bench/v1/chat/completions", key
 
     def compare(self):
@@ -96,10 +113,11 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         wait_for(port)
         gateway, url, key = self.gateway(0, upstream)
         idle = rss_mb(gateway.pid)
-        targets = {"nginx": (proxy, f"http://127.0.0.1:{port}/v1/chat/completions"), "maskllm": (gateway, url)}
+        full, full_url, full_key = self.gateway(0, upstream, full=True)
+        targets = {"nginx": (proxy, f"http://127.0.0.1:{port}/v1/chat/completions", key), "maskllm": (gateway, url, key), "with policy": (full, full_url, full_key)}
         rounds = {name: [] for name in targets}
         for n in range(self.args.rounds + 1):  # the first is a warm-up
-            for name, (child, target) in targets.items():
+            for name, (child, target, key) in targets.items():
                 before = cpu_seconds(child.pid)
                 r = self.wrk(target, key, self.args.seconds)
                 r["cpu_us"] = (cpu_seconds(child.pid) - before) * 1e6 / r["requests"]
@@ -108,22 +126,25 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
                     sys.exit(f"{name}: {r['errors']} errors")
                 if n:
                     rounds[name].append(r)
-        print(f"{'':10}{'CPU us/req':>12}{'req/s':>10}{'req/s/core':>12}{'p50 us':>9}{'p99 us':>9}{'RSS MB':>9}")
+        print(f"{'':12}{'CPU us/req':>12}{'req/s':>10}{'req/s/core':>12}{'p50 us':>9}{'p99 us':>9}{'RSS MB':>9}")
         med = {}
         for name, rs in rounds.items():
             m = {k: statistics.median(r[k] for r in rs) for k in rs[0]}
             med[name] = m
-            print(f"{name:10}{m['cpu_us']:12.2f}{m['rps']:10.0f}{1e6 / m['cpu_us']:12.0f}{m['p50']:9.0f}{m['p99']:9.0f}{rss_mb(targets[name][0].pid):9.1f}")
-        ratios = [a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds["maskllm"], rounds["nginx"])]
-        print(f"CPU per request, maskllm / nginx: {statistics.median(ratios):.2f} (rounds: {', '.join(f'{r:.2f}' for r in ratios)})")
+            print(f"{name:12}{m['cpu_us']:12.2f}{m['rps']:10.0f}{1e6 / m['cpu_us']:12.0f}{m['p50']:9.0f}{m['p99']:9.0f}{rss_mb(targets[name][0].pid):9.1f}")
+        for name in ("maskllm", "with policy"):
+            ratios = [a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds[name], rounds["nginx"])]
+            print(f"CPU per request, {name} / nginx: {statistics.median(ratios):.2f} (rounds: {', '.join(f'{r:.2f}' for r in ratios)})")
+        print("with policy: ten scopes, three limits, two budgets, 100,000 keys; the body is read, bounded and settled")
         print(f"idle RSS of the gateway before the load: {idle:.1f} MB")
         self.allocations(upstream)
+        self.allocations(upstream, full=True)
 
-    def allocations(self, upstream):
+    def allocations(self, upstream, full=False):
         library = self.work / "malloc_count.so"
         subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, HERE / "malloc_count.c"], check=True)
         report = self.work / "mallocs"
-        gateway, url, key = self.gateway(0, upstream, env={"LD_PRELOAD": str(library), "MALLOC_COUNT": str(report)})
+        gateway, url, key = self.gateway(0, upstream, env={"LD_PRELOAD": str(library), "MALLOC_COUNT": str(report)}, full=full)
 
         def count():
             report.unlink(missing_ok=True)
@@ -137,7 +158,7 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         self.wrk(url, key, 1)
         before = count()
         r = self.wrk(url, key, 2)
-        print(f"allocations per request: {(count() - before) / r['requests']:.3f} (connections, activity hand-over and its keeping included)")
+        print(f"allocations per request{', with policy' if full else ''}: {(count() - before) / r['requests']:.3f} (connections, activity hand-over and its keeping included)")
 
     def library(self):
         """The example package's timing loop: one thread, the key's text in memory, the store beside a quiet server."""
@@ -163,6 +184,26 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
 
         few, many = mallocs(1), mallocs(1_000_001)
         print(f"library: {(many - few) / 1e6:.6f} allocations a call")
+
+    def decisions(self):
+        """What a decision costs alone, and the reading of bodies; CPU of one thread."""
+        program = ROOT / ".build/bench/release/bench-decide"
+        if not program.exists():
+            print("decisions: not built (make bench builds it)")
+            return
+        runs = [dict(re.findall(r"(.+): (\d+) ns", subprocess.run(["taskset", "-c", "0", program], check=True, capture_output=True, text=True).stdout)) for _ in range(self.args.rounds)]
+        for name in runs[0]:
+            times = [int(r[name]) for r in runs]
+            print(f"{name}: {statistics.median(times):.0f} ns (rounds: {', '.join(map(str, times))})")
+
+        def mallocs(rounds):
+            report = self.work / "decide-mallocs"
+            report.unlink(missing_ok=True)
+            subprocess.run([program, str(rounds)], check=True, capture_output=True, env={**os.environ, "LD_PRELOAD": str(self.work / "malloc_count.so"), "MALLOC_COUNT": str(report), "MALLOC_COUNT_AT_EXIT": "1"})
+            return int(report.read_text())
+
+        few, many = mallocs(10_000), mallocs(1_010_000)
+        print(f"decide: {(many - few) / 1e6:.6f} allocations a decision")
 
     def cold_start(self):
         """From exec to the first answered request, with 100,000 masked keys in the store."""
@@ -219,6 +260,7 @@ def main():
         bench = Bench(pathlib.Path(work), args)
         try:
             bench.compare()
+            bench.decisions()
             bench.library()
             bench.cold_start()
         finally:

@@ -10,7 +10,7 @@ import Wire
 extension Exchange {
   /// Reads the whole body into `outbound` and decides on the model it names.
   mutating func readBody(_ client: inout ServerConnection) async throws(Ending) {
-    reader.readAll(endpoint!.dialect)
+    work.reader.readAll(endpoint!.dialect)
     client.outbound.clear()
     while try !gather(&client) {
       do throws(IOFailure) { try await client.readMore() } catch {
@@ -22,7 +22,7 @@ extension Exchange {
       }
     }
     let boundary = formBoundary
-    let named = reader.resolveModel(
+    let named = work.reader.resolveModel(
       pathModel: model, body: client.outbound.readable, boundary: boundary.span, mayBeAbsent: endpoint!.kind.isFree)
     guard let named else { throw .refused(Refusal.modelUnclear.answer, .refused) }
     model = named
@@ -38,7 +38,7 @@ extension Exchange {
     do throws(HTTPError) {
       let before = client.outbound.count
       let isRead = try client.takeContentToOutbound(atMost: .max)
-      reader.feed(client.outbound.readable.extracting(before..<client.outbound.count))
+      work.reader.feed(client.outbound.readable.extracting(before..<client.outbound.count))
       try checkSize(client)
       return isRead
     } catch { throw refused(error) }
@@ -59,10 +59,10 @@ extension Exchange {
     guard shard.snapshot.counts(key: key) else { return }
     var bound = bound ?? Bound(inputTokens: 0, outputTokens: 0, price: nil)
     do throws(Denial) {
-      try charges.admit(shard.snapshot, key: key, model: model.span, bound: bound, now: started)
+      try work.charges.admit(shard.snapshot, key: key, model: model.span, bound: bound, now: started)
       // Each turn the ledger gives at least what is asked for, or says that there is not so much; others can be faster.
       for turn in 0... {
-        let need = try charges.hold(
+        let need = try work.charges.hold(
           shard.snapshot, key: key, provider: providerIndex, model: model.span, bound: bound, now: shard.clock.now)
         guard let need else { break }
         guard turn < Self.turnsMax else { throw Denial(.ledgerUnavailable) }
@@ -73,7 +73,7 @@ extension Exchange {
         case .granted: continue
         case .short(let left, let again):
           if !wasSaid, need.account.unit == .nanoDollars, let price = bound.price,
-            let tokens = price.affordable(NanoDollars(left), inputTokens: bound.inputTokens, limit: bound.outputTokens - 1),
+            let tokens = price.price.affordable(NanoDollars(left), inputTokens: bound.inputTokens, limit: bound.outputTokens - 1),
             tokens >= Self.shortestAnswer
           {
             // Nobody asked for so long an answer: what there is pays for a shorter one.
@@ -87,7 +87,7 @@ extension Exchange {
     self.bound = bound
     if endpoint!.kind.generates, shard.snapshot.countsTokens(key: key) {
       // Beside one event a token there are a few that carry none: roles, ends, usage.
-      piecesMax = bound.outputTokens + 4 * (reader.choices ?? 1) + 4
+      piecesMax = bound.outputTokens + 4 * (work.reader.choices ?? 1) + 4
     }
   }
 
@@ -121,7 +121,8 @@ extension Exchange {
   private mutating func boundOutput(_ key: Int, _ client: borrowing ServerConnection) throws(Ending) -> Bool {
     do throws(Refusal) {
       let (bound, wasSaid) = try shard.snapshot.bound(
-        key: key, endpoint: endpoint!, provider: providerIndex, model: model.span, reader: reader, body: client.outbound.readable,
+        key: key, endpoint: endpoint!, provider: providerIndex, model: model.span, reader: work.reader,
+        body: client.outbound.readable,
         isForm: !formBoundary.isEmpty)
       self.bound = bound
       return wasSaid
@@ -132,9 +133,9 @@ extension Exchange {
   mutating func appendBody(_ client: inout ServerConnection) {
     shard.edits.removeAll(keepingCapacity: true)
     if let bound, endpoint!.kind.generates {
-      let choices = max(reader.choices ?? 1, 1)
-      _ = reader.limitOutput(to: max(bound.outputTokens / choices, 1), name: upstream!.outputLimitName, into: &shard.edits)
-      if charges.isCounting, reader.askForUsage(into: &shard.edits) { usageFilter = UsageEventFilter() }
+      let choices = max(work.reader.choices ?? 1, 1)
+      _ = work.reader.limitOutput(to: max(bound.outputTokens / choices, 1), name: upstream!.outputLimitName, into: &shard.edits)
+      if work.charges.isCounting, work.reader.askForUsage(into: &shard.edits) { usageFilter = UsageEventFilter() }
     }
     shard.edits.sort { $0.place.lowerBound < $1.place.lowerBound }
     BodyEditor.apply(shard.edits, to: client.outbound.readable, into: &shard.scratch)
@@ -150,32 +151,32 @@ extension Exchange {
 
   /// Ends the counting with what the request came to.
   mutating func settle() {
-    record.usage = meter.usage
+    record.usage = work.meter.usage
     let now = monotonicNanoseconds()
-    guard isSent, let upstream else { return charges.settle(nil, now: now) }
+    guard isSent, let upstream else { return work.charges.settle(nil, now: now) }
     var usage = record.usage
     let wasAnswered = record.upstreamStatus != 0
     if wasAnswered, record.upstreamStatus >= 300 || endpoint!.kind.isFree {
       // An answer that is an error costs nothing.
-      return charges.settle((0, 0, NanoDollars(0)), now: now)
+      return work.charges.settle((0, 0, NanoDollars(0)), now: now)
     }
     if !wasAnswered {
       // It may have been carried out: all that was held for it.
-      guard record.outcome != .upstreamFailed else { return charges.settle((0, 0, NanoDollars(0)), now: now) }
-      record.isEstimated = !charges.isEmpty
-      return charges.settle((bound?.inputTokens ?? 0, bound?.outputTokens ?? 0, nil), now: now)
+      guard record.outcome != .upstreamFailed else { return work.charges.settle((0, 0, NanoDollars(0)), now: now) }
+      record.isEstimated = !work.charges.isEmpty
+      return work.charges.settle((bound?.inputTokens ?? 0, bound?.outputTokens ?? 0, nil), now: now)
     }
-    let isWhole = record.isStream ? meter.isComplete && usage.isKnown : usage.isKnown
+    let isWhole = record.isStream ? work.meter.isComplete && usage.isKnown : usage.isKnown
     if !isWhole { estimate(&usage) }
     let name = upstream.name
     var price = bound?.price
     if price == nil, let provider = shard.snapshot.upstream(named: name.span) {
-      let named = model.isEmpty ? reader.model : model
+      let named = model.isEmpty ? work.reader.model : model
       price = shard.snapshot.price(provider: provider.index, model: named.span)
     }
     record.usage = usage
-    record.cost = price?.cost(usage, service: meter.service)
-    charges.settle((usage.allInput, usage.output ?? 0, record.cost), now: now)
+    record.cost = price?.price.cost(usage, service: work.meter.service)
+    work.charges.settle((usage.allInput, usage.output ?? 0, record.cost), now: now)
   }
 
   /// What an answer without a whole usage came to: what was told of it, else a token an event and one in four bytes.
@@ -184,10 +185,10 @@ extension Exchange {
     guard endpoint!.kind.generates || endpoint!.kind == .embeddings else { return }
     record.isEstimated = true
     if usage.input == nil { usage.input = Int64(record.bytesIn + 3) / 4 }
-    let seen = record.isStream ? meter.pieces : Int64(record.bytesOut + 3) / 4
+    let seen = record.isStream ? work.meter.pieces : Int64(record.bytesOut + 3) / 4
     // Some providers begin with a made-up number.
     usage.output = max(usage.output ?? 0, endpoint!.kind.generates ? seen : 0)
-    if let bound { usage.output = min(usage.output ?? 0, max(bound.outputTokens, meter.usage.output ?? 0)) }
+    if let bound { usage.output = min(usage.output ?? 0, max(bound.outputTokens, work.meter.usage.output ?? 0)) }
   }
 
   // MARK: what the head of an answer says of limits

@@ -9,7 +9,7 @@ import Wire
 
 extension Exchange {
   /// Finds who asks for what, and whether they may: fills in the members, returns the position of the credential.
-  mutating func authorize(_ client: borrowing ServerConnection) throws(Ending) -> Int {
+  mutating func authorize(_ client: borrowing ServerConnection, peer: NetworkAddress?) throws(Ending) -> Int {
     let bytes = client.inbound.readable
     let target = bytes.extracting(client.head.target.range)
     let parts = GatewayTarget(target)
@@ -34,7 +34,7 @@ extension Exchange {
     do throws(Refusal) {
       if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(endpoint.model(in: path))) }
       position = try snapshot.decide(
-        key: index, upstream: named, from: clientAddress(client), at: record.start, endpoint: endpoint.kind,
+        key: index, upstream: named, from: clientAddress(client, peer), at: record.start, endpoint: endpoint.kind,
         method: client.head.method.name.span, path: path, pathModel: model)
       if snapshot.readsBody(key: index) {
         // A second place to name a model would make two readings possible.
@@ -46,7 +46,7 @@ extension Exchange {
     if let encoding = client.head.value(of: .contentEncoding), !bytes.extracting(encoding.range).equalsIgnoringCase("identity") {
       throw .refused(Refusal.encodedBody.answer, .refused)
     }
-    do throws(Denial) { try charges.admit(snapshot, key: index, now: started) } catch { throw refused(error) }
+    do throws(Denial) { try work.charges.admit(snapshot, key: index, now: started) } catch { throw refused(error) }
     bodyMax = min(shard.limits.bodyMax, snapshot.bodyBytesMax(key: index))
     if case .length(let n) = client.head.framing, n > bodyMax { throw .refused(Refusal.bodyTooLarge.answer, .refused) }
     return position
@@ -61,8 +61,7 @@ extension Exchange {
   }
 
   /// Where the request comes from: the peer, or, behind proxies that are configured, the nearest address that is none of them.
-  private func clientAddress(_ client: borrowing ServerConnection) -> NetworkAddress? {
-    let peer = client.socket.peerAddress
+  private func clientAddress(_ client: borrowing ServerConnection, _ peer: NetworkAddress?) -> NetworkAddress? {
     let trusted = shard.limits.trustedProxies
     guard !trusted.isEmpty, let peer, trusted.contains(where: { $0.contains(peer) }) else { return peer }
     let bytes = client.inbound.readable
@@ -135,8 +134,8 @@ extension Exchange {
   private mutating func readContentType(_ client: borrowing ServerConnection) {
     guard let type = client.head.value(of: .contentType) else { return }
     let value = client.inbound.readable.extracting(type.range)
-    reader.isJSON = UsageMeter.format(contentType: value) == .json
-    guard readsBody, !reader.isJSON, let boundary = MultipartForm.boundary(contentType: value) else { return }
+    work.reader.isJSON = UsageMeter.format(contentType: value) == .json
+    guard readsBody, !work.reader.isJSON, let boundary = MultipartForm.boundary(contentType: value) else { return }
     formBoundary = [UInt8](copying: value.extracting(boundary))
   }
 
@@ -246,7 +245,7 @@ extension Exchange {
       if isChunked {
         client.outbound.clear()
         isRead = try client.takeContentToOutbound(atMost: limit)
-        reader.feed(client.outbound.readable)
+        work.reader.feed(client.outbound.readable)
         if !client.outbound.isEmpty {
           client.relay.append(hexadecimal: client.outbound.count)
           client.relay.append("\r\n")
@@ -258,7 +257,7 @@ extension Exchange {
       } else {
         let start = client.relay.count
         isRead = try client.takeContentToRelay(atMost: limit)
-        reader.feed(client.relay.readable.extracting(start..<client.relay.count))
+        work.reader.feed(client.relay.readable.extracting(start..<client.relay.count))
       }
       try checkSize(client)
       return isRead

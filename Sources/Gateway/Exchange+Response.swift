@@ -113,7 +113,7 @@ extension Exchange {
     client.outbound.append("\r\n")
     record.status = head.status
     record.isStream = format == .eventStream
-    meter.expect(endpoint!.dialect, format)
+    work.meter.expect(endpoint!.dialect, format)
     // Only a stream has an event to take out, and only one without a length can be shorter than it was.
     if format != .eventStream || !(isChunkedAnswer || endsWithConnection) { usageFilter = nil }
     hasAnswered = true
@@ -165,7 +165,7 @@ extension Exchange {
       case .content(let range):
         pass(inbound.readable.extracting(range), &client.outbound)
         inbound.consume(range.upperBound)
-        if meter.pieces > piecesMax { throw .cut(Refusal.budgetExhausted.answer) }
+        if work.meter.pieces > piecesMax { throw .cut(Refusal.budgetExhausted.answer) }
       case .more(let used):
         inbound.consume(used)
         return false
@@ -180,7 +180,7 @@ extension Exchange {
 
   /// One piece of content: metered, framed, counted.
   private mutating func pass(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
-    meter.feed(content)
+    work.meter.feed(content)
     guard var filter = usageFilter.take() else { return frame(content, &outbound) }
     filter.feed(content)
     frame(filter.ready.readable, &outbound)

@@ -33,15 +33,13 @@ struct Exchange: ~Copyable {
   var credential: Credential?
   var keyID: RecordID?
   var generation: UInt64
-  var reader = RequestReader()
-  var meter = UsageMeter()
+  /// What reads the request and the answer, and what the request is counted against, from admission to the end.
+  let work: Workspace
   var endpoint: Endpoint?
   /// The model, wherever the request names it.
   var model = JSONText()
   /// Bytes of content that are accepted.
   var bodyMax = 0
-  /// What the request is counted against, from admission to the end.
-  let charges: Charges
   /// The most that it can come to, where that is counted.
   var bound: Bound?
   /// Events of an answer after which it is longer than what is held for it.
@@ -67,7 +65,7 @@ struct Exchange: ~Copyable {
     started = monotonicNanoseconds()
     record = ActivityRecord(start: shard.clock.now)
     generation = shard.snapshot.generation
-    charges = shard.takeCharges()
+    work = shard.takeWorkspace()
   }
 
   /// Carries the exchange out. Returns whether the connection can serve another request.
@@ -98,7 +96,8 @@ struct Exchange: ~Copyable {
   }
 
   private mutating func carry(_ client: inout ServerConnection) async throws(Ending) -> Bool {
-    let position = try authorize(client)
+    let peer = client.peerAddress()
+    let position = try authorize(client, peer: peer)
     let upstream = upstream!
     let pool: ClientPool
     do { pool = try shard.pool(upstream, credential: position) } catch {
@@ -128,7 +127,7 @@ struct Exchange: ~Copyable {
     switch ending {
     case .clientGone:
       // A client that hangs up after the last event has got everything.
-      record.outcome = meter.isComplete ? .completed : .clientGone
+      record.outcome = work.meter.isComplete ? .completed : .clientGone
       return false
     case .refused(let answer, let outcome), .upstream(let answer, let outcome): (body, record.outcome) = (answer, outcome)
     case .cut(let answer): (body, record.outcome) = (answer, .cut)
@@ -171,12 +170,11 @@ struct Exchange: ~Copyable {
   private mutating func finishRecord(_ client: borrowing ServerConnection) {
     record.bytesIn = client.contentBytes
     settle()
-    shard.giveBack(charges)
     record.key = keyID
     record.endpoint = endpoint?.kind
     record.durationMicroseconds = Int((monotonicNanoseconds() - started) / 1000)
-    let asked = model.isEmpty ? reader.model : model
-    let answered = meter.model
+    let asked = model.isEmpty ? work.reader.model : model
+    let answered = work.meter.model
     let model = asked.span.count > 0 ? asked.span : answered.span
     if let upstream {
       let name = upstream.name
@@ -184,6 +182,7 @@ struct Exchange: ~Copyable {
     } else {
       shard.activity.append(record, provider: Span(), model: model, code: code)
     }
+    shard.giveBack(work)
   }
 
   /// Decides again after a change: throws `.cut` when the exchange may not go on.

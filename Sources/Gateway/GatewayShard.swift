@@ -35,7 +35,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let clock: any WallClock
   let log: any OperatorLog
   let desk: any LedgerDesk
-  private var spareCharges: [Charges] = []
+  private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
   var edits: [RequestReader.Edit] = []
   var scratch = ByteBuffer(capacity: 8 * 1024)
@@ -109,10 +109,15 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     return RequestID(salt, requests)
   }
 
-  func takeCharges() -> Charges { spareCharges.popLast() ?? Charges() }
+  func takeWorkspace() -> Workspace { spare.popLast() ?? Workspace() }
 
-  /// Takes back an object that has been settled.
-  func giveBack(_ charges: Charges) { if spareCharges.count < 1024 { spareCharges.append(charges) } }
+  /// Takes back an object whose charges have been settled.
+  func giveBack(_ work: Workspace) {
+    guard spare.count < 1024 else { return }
+    work.reader.reset()
+    work.meter.reset()
+    spare.append(work)
+  }
 
   // MARK: RequestHandler
 
@@ -147,6 +152,13 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     let lost = activity.lost
     if let segment = activity.take() { sink.keep(segment, lost: lost) }
   }
+}
+
+/// What one exchange at a time works with: kilobytes that are used again instead of being made, moved and dropped.
+final class Workspace {
+  var reader = RequestReader()
+  var meter = UsageMeter()
+  let charges = Charges()
 }
 
 /// `req_` and 32 hexadecimal digits, without an allocation.

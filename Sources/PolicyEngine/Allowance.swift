@@ -4,12 +4,16 @@ import Primitives
 /// Everything that the requests of a key, of a team, or of all keys are counted against.
 public final class Allowance: Sendable {
   /// An account, and which requests count against it.
-  struct Counted: Sendable {
+  final class Counted: Sendable {
     let account: Account
     /// Position of a provider; nil: all.
     let provider: Int?
     /// nil: all.
     let models: [[UInt8]]?
+
+    init(account: Account, provider: Int?, models: [[UInt8]]?) {
+      (self.account, self.provider, self.models) = (account, provider, models)
+    }
 
     func counts(provider index: Int, model: Span<UInt8>) -> Bool {
       if let provider, provider != index { return false }
@@ -18,9 +22,11 @@ public final class Allowance: Sendable {
     }
   }
 
-  struct ModelPace: Sendable {
+  final class ModelPace: Sendable {
     let models: [[UInt8]]
     let pace: Pace
+
+    init(models: [[UInt8]], pace: Pace) { (self.models, self.pace) = (models, pace) }
 
     func counts(_ model: Span<UInt8>) -> Bool { ModelGlob.any(of: models, match: model) }
   }

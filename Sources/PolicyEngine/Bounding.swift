@@ -13,9 +13,7 @@ extension Snapshot {
     let limit = outputTokensMax(key: key)
     guard counts || limit != nil else { return (nil, true) }
     if endpoint.kind.isFree {
-      var free = Price()
-      (free.input, free.output) = (0, 0)
-      return (Bound(inputTokens: 0, outputTokens: 0, price: free), true)
+      return (Bound(inputTokens: 0, outputTokens: 0, price: Self.free), true)
     }
     let price = price(provider: provider, model: model)
     if hasBudget(key: key), price == nil { throw .priceUnknown }
@@ -27,10 +25,10 @@ extension Snapshot {
       case .tokens(let n): output = min(n, limit ?? n)
       case .absent:
         // Where neither the policy nor the provider has a limit, only the request can bound the answer.
-        guard let most = limit ?? price?.outputMax, endpoint.dialect != .opaque else {
+        guard let most = limit ?? price?.price.outputMax, endpoint.dialect != .opaque else {
           throw counts ? .costUnbounded : .outputLimitUnclear
         }
-        (output, wasSaid) = (min(most, price?.outputMax ?? most), false)
+        (output, wasSaid) = (min(most, price?.price.outputMax ?? most), false)
       }
       output *= choices
     }
@@ -40,12 +38,18 @@ extension Snapshot {
     let bytes = Int64(body.count)
     let input: Int64
     switch BodyReach.of(body, endpoint.dialect) {
-    case .itself: input = min(bytes, price?.inputMax ?? bytes)
+    case .itself: input = min(bytes, price?.price.inputMax ?? bytes)
     case .elsewhere:
-      guard let most = price?.inputMax else { throw .costUnbounded }
+      guard let most = price?.price.inputMax else { throw .costUnbounded }
       input = most
     case .unbounded: throw .costUnbounded
     }
     return (Bound(inputTokens: input, outputTokens: output, price: price), wasSaid)
   }
+
+  private static let free: Tariff = {
+    var price = Price()
+    (price.input, price.output) = (0, 0)
+    return Tariff(price)
+  }()
 }

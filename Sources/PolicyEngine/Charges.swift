@@ -6,9 +6,9 @@ public struct Bound: Sendable {
   public var inputTokens: Int64
   public var outputTokens: Int64
   /// nil when nobody has said what the model costs; only money needs it.
-  public var price: Price?
+  public var price: Tariff?
 
-  public init(inputTokens: Int64, outputTokens: Int64, price: Price?) {
+  public init(inputTokens: Int64, outputTokens: Int64, price: Tariff?) {
     self.inputTokens = inputTokens
     self.outputTokens = outputTokens
     self.price = price
@@ -21,7 +21,7 @@ public struct Bound: Sendable {
     case .inputTokens: inputTokens
     case .outputTokens: outputTokens
     case .tokens: inputTokens + outputTokens
-    case .nanoDollars: price?.bound(inputTokens: inputTokens, outputTokens: outputTokens)?.count
+    case .nanoDollars: price?.price.bound(inputTokens: inputTokens, outputTokens: outputTokens)?.count
     }
   }
 }
@@ -206,7 +206,7 @@ extension Snapshot {
   }
 
   /// What `model` costs at the upstream at `provider`; nil when nobody has said.
-  public func price(provider: Int, model: Span<UInt8>) -> Price? {
+  public func price(provider: Int, model: Span<UInt8>) -> Tariff? {
     let lists = priceLists[provider]
     if let own = lists.own, let price = prices.price(list: own, model: model) { return price }
     return lists.shared.flatMap { prices.price(list: $0, model: model) }

@@ -2,8 +2,9 @@ import Domain
 import Primitives
 import Providers
 
-/// What several policies permit together, with names resolved to positions and bits.
-struct CompiledPolicy: Sendable {
+/// What several policies permit together, with names resolved to positions and bits. A class, because a copy of its lists for each
+/// question would cost more than the answer.
+final class CompiledPolicy: Sendable {
   private struct Models: Sendable {
     let allowed: [[UInt8]]
     let denied: [[UInt8]]

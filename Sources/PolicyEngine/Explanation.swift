@@ -152,7 +152,7 @@ extension Snapshot {
         key: index, endpoint: endpoint, provider: upstream.index, model: model.span, reader: reader, body: request.body.span,
         isForm: !boundary.isEmpty)
       if let bound {
-        let price = bound.price?.bound(inputTokens: bound.inputTokens, outputTokens: bound.outputTokens)
+        let price = bound.price?.price.bound(inputTokens: bound.inputTokens, outputTokens: bound.outputTokens)
         told.add(
           "bound",
           "at most \(bound.inputTokens) tokens in and \(bound.outputTokens) out\(wasSaid ? "" : ", which is then asked for")"

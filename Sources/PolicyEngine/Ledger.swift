@@ -52,12 +52,21 @@ public final class Ledger {
     let start: Int64
   }
 
+  private struct Granted {
+    var span: BudgetSpan
+    var until: Int64
+    /// Settlements since anything moved.
+    var idle = 0
+  }
+  /// After so many, an account gives back what it has at hand and is not looked at again until it is asked for.
+  static let idleMax = 300
+
   private let store: any Store
   private let alert: (_ name: String, _ percent: Int) -> Void
   private var rows: [String: [Int64: AccountRow]] = [:]
   private var rules: [String: Rule] = [:]
   /// The span and the end of what each account was granted last.
-  private var inForce: [String: (span: BudgetSpan, until: Int64)] = [:]
+  private var inForce: [String: Granted] = [:]
   /// Rows that the store has not seen yet.
   private var unsaved: Set<Place> = []
 
@@ -134,7 +143,16 @@ public final class Ledger {
 
   /// Keeps what has been settled since the last time.
   public func settle() throws(Fault) {
-    for rule in rules.values { settle(rule, withdrawing: false) }
+    for (name, granted) in inForce {
+      guard let rule = rules[name] else { continue }
+      let isIdle = granted.idle >= Self.idleMax
+      let hasMoved = settle(rule, withdrawing: isIdle)
+      if isIdle {
+        inForce[name] = nil
+      } else {
+        inForce[name]!.idle = hasMoved || rule.account.amounts.held > 0 ? 0 : granted.idle + 1
+      }
+    }
     try save()
   }
 
@@ -186,7 +204,7 @@ public final class Ledger {
       rows[name, default: [:]][span.start] = AccountRow(name: name, start: span.start, carried: carry(rule, into: span))
       forget(rule, span)
     }
-    inForce[name] = (span, until)
+    inForce[name] = Granted(span: span, until: until)
     return (span, until)
   }
 
@@ -231,7 +249,9 @@ public final class Ledger {
 
   // MARK: keeping
 
-  private func settle(_ rule: Rule, withdrawing: Bool) {
+  /// Books what an account has to say; false when that is nothing.
+  @discardableResult
+  private func settle(_ rule: Rule, withdrawing: Bool) -> Bool {
     let name = rule.account.name
     let (movement, withdrawn) = rule.account.collect(withdrawing: withdrawing)
     func book(_ start: Int64, taken: Int64, spent: Int64) {
@@ -243,6 +263,7 @@ public final class Ledger {
     book(movement.start, taken: movement.overdrawn - withdrawn, spent: movement.spent)
     for late in movement.late { book(late.start, taken: late.spent - late.held, spent: late.spent) }
     if movement.spent > 0 { giveAlert(rule, movement.start) }
+    return !movement.isEmpty
   }
 
   private func giveAlert(_ rule: Rule, _ start: Int64) {

@@ -116,29 +116,35 @@ public final class Pace: Sendable {
 final class RateWindow: Sendable {
   enum Answer { case taken(start: UInt64), wait(UInt64) }
 
+  // Time is counted in 64ths of a nanosecond (nine years of them fit), so that a unit can be less than a nanosecond and a cost is
+  // one multiplication. What a unit stands for is rounded up: the rate is never above the limit's.
+  private static let ticks: UInt64 = 64
   private let limit: Int64
-  private let period: UInt64
-  /// When the bucket will be empty again, in nanoseconds.
+  private let perUnit: UInt64
+  private let capacity: UInt64
+  /// When the bucket will be empty again, in ticks.
   private let emptyAt = Atomic<UInt64>(0)
 
   init(limit: Int64, seconds: Int64) {
     self.limit = limit
-    period = UInt64(seconds) * 1_000_000_000
+    perUnit = (UInt64(seconds) * 1_000_000_000 * Self.ticks + UInt64(limit - 1)) / UInt64(limit)
+    capacity = perUnit * UInt64(limit)
   }
 
-  /// Nanoseconds that `amount` units stand for, rounded up.
+  /// Ticks that `amount` units stand for; `.max` when there are never so many.
   private func cost(_ amount: Int64) -> UInt64 {
-    UInt64(clamping: (UInt128(amount.magnitude) * UInt128(period) + UInt128(limit - 1)) / UInt128(limit))
+    let (cost, overflow) = amount.magnitude.multipliedReportingOverflow(by: perUnit)
+    return overflow ? .max : cost
   }
 
   /// Takes `amount` units; or says how many nanoseconds are to be waited, `.max` when there are never so many.
   func take(_ amount: Int64, now: UInt64) -> Answer {
-    let cost = cost(amount)
-    guard cost <= period else { return .wait(.max) }
+    let (cost, now) = (cost(amount), now * Self.ticks)
+    guard cost <= capacity else { return .wait(.max) }
     var seen = emptyAt.load(ordering: .relaxed)
     while true {
       let start = max(seen, now)
-      if start - now > period - cost { return .wait(start - now - (period - cost)) }
+      if start - now > capacity - cost { return .wait((start - now - (capacity - cost) + Self.ticks - 1) / Self.ticks) }
       let result = emptyAt.weakCompareExchange(expected: seen, desired: start + cost, ordering: .relaxed)
       if result.exchanged { return .taken(start: start) }
       seen = result.original
@@ -150,14 +156,15 @@ final class RateWindow: Sendable {
   /// Corrects a `take` of `amount` to what was used. Only time that still lies ahead is given back: what has gone by has filled
   /// the bucket already, and would count twice.
   func settle(_ used: Int64, of amount: Int64, takenAt start: UInt64, now: UInt64) {
+    let (taken, now) = (cost(amount), now * Self.ticks)
     if used < amount {
-      let ahead = start + cost(amount) > now ? start + cost(amount) - now : 0
-      emptyAt.wrappingSubtract(min(cost(amount) - cost(used), ahead), ordering: .relaxed)
+      let ahead = start + taken > now ? start + taken - now : 0
+      emptyAt.wrappingSubtract(min(taken - cost(used), ahead), ordering: .relaxed)
     } else if used > amount {
+      let more = min(cost(used - amount), capacity)
       var seen = emptyAt.load(ordering: .relaxed)
       while true {
-        let result = emptyAt.weakCompareExchange(
-          expected: seen, desired: max(seen, now) + cost(used - amount), ordering: .relaxed)
+        let result = emptyAt.weakCompareExchange(expected: seen, desired: max(seen, now) + more, ordering: .relaxed)
         if result.exchanged { return }
         seen = result.original
       }
@@ -165,8 +172,9 @@ final class RateWindow: Sendable {
   }
 
   func reading(now: UInt64) -> Pace.Reading {
-    let ahead = min(max(emptyAt.load(ordering: .relaxed), now) - now, period)
-    let remaining = Int64(UInt128(period - ahead) * UInt128(limit) / UInt128(period))
-    return Pace.Reading(limit: limit, remaining: remaining, resetMilliseconds: Int(ahead / 1_000_000))
+    let now = now * Self.ticks
+    let ahead = min(max(emptyAt.load(ordering: .relaxed), now) - now, capacity)
+    return Pace.Reading(
+      limit: limit, remaining: Int64((capacity - ahead) / perUnit), resetMilliseconds: Int(ahead / Self.ticks / 1_000_000))
   }
 }

@@ -2,6 +2,12 @@ import CPriceList
 import Domain
 import Primitives
 
+/// A price that requests refer to while they last, instead of carrying its three hundred bytes about.
+public final class Tariff: Sendable {
+  public let price: Price
+  public init(_ price: Price) { self.price = price }
+}
+
 /// What models cost: the list that is shipped, and what was set on top of it. Immutable; asked without an allocation.
 public struct PriceList: Sendable {
   /// A price of a model at a provider's list, by exact name or by glob.
@@ -56,7 +62,7 @@ public struct PriceList: Sendable {
   private struct Slot: Sendable {
     let list: UInt16
     let model: [UInt8]
-    let price: Price
+    let tariff: Tariff
   }
   private let lists: [String]
   private let exact: [Slot]
@@ -73,10 +79,10 @@ public struct PriceList: Sendable {
     }
     func isGlob(_ model: String) -> Bool { model.utf8.contains { $0 == 42 || $0 == 63 } }
     let exact = (overrides.filter { !isGlob($0.model) } + shipped).map {
-      Slot(list: number($0.list), model: Array($0.model.utf8), price: $0.price)
+      Slot(list: number($0.list), model: Array($0.model.utf8), tariff: Tariff($0.price))
     }
     globs = overrides.filter { isGlob($0.model) }.sorted { $0.model.utf8.count > $1.model.utf8.count }.map {
-      Slot(list: number($0.list), model: Array($0.model.utf8), price: $0.price)
+      Slot(list: number($0.list), model: Array($0.model.utf8), tariff: Tariff($0.price))
     }
     overridden = overrides.count { !isGlob($0.model) }
     var capacity = 16
@@ -98,23 +104,23 @@ public struct PriceList: Sendable {
   public func list(named name: String) -> UInt16? { lists.firstIndex(of: name).map(UInt16.init) }
 
   /// What `model` costs on list number `list`; nil when nobody has said.
-  public func price(list: UInt16, model: Span<UInt8>) -> Price? {
+  public func price(list: UInt16, model: Span<UInt8>) -> Tariff? {
     let mask = table.count - 1
     var at = Self.hash(list, model) & mask
-    var found: Price?
+    var found: Tariff?
     while table[at] != 0 {
       let i = Int(table[at]) - 1
       let name = exact[i].model
       if exact[i].list == list, model.equals(name.span) {
-        if i < overridden { return exact[i].price }
-        found = exact[i].price
+        if i < overridden { return exact[i].tariff }
+        found = exact[i].tariff
         break
       }
       at = (at + 1) & mask
     }
     for slot in globs where slot.list == list {
       let glob = slot.model
-      if ModelGlob.matches(glob.span, model) { return slot.price }
+      if ModelGlob.matches(glob.span, model) { return slot.tariff }
     }
     return found
   }

@@ -21,6 +21,14 @@ public struct RequestReader: Sendable {
 
   public init() {}
 
+  /// As new, for the next request.
+  public mutating func reset() {
+    probe.reset()
+    paths = Self.modelOnly
+    dialect = .opaque
+    isJSON = false
+  }
+
   /// Has everything read that requests of `dialect` can say of their size, not the model alone.
   public mutating func readAll(_ dialect: Dialect) {
     self.dialect = dialect

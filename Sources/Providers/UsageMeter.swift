@@ -27,6 +27,13 @@ public struct UsageMeter: Sendable {
     self.format = dialect == .opaque ? .other : format
   }
 
+  /// As new, for the next answer.
+  public mutating func reset() {
+    probe.reset()
+    events = EventStreamSplitter()
+    (dialect, format, sentinel, isComplete, pieces) = (.opaque, .other, 0, false, 0)
+  }
+
   /// The content type's format, by its first bytes.
   public static func format(contentType: Span<UInt8>) -> Format {
     func starts(_ with: StaticString) -> Bool {

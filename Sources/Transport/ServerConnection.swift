@@ -19,6 +19,13 @@ public struct ServerConnection: ~Copyable {
   private var owesContinue = false
   /// Bytes of request content read so far.
   public private(set) var contentBytes = 0
+  /// The address of the peer, asked of the kernel once a connection.
+  public mutating func peerAddress() -> NetworkAddress? {
+    if let peer { return peer }
+    peer = socket.peerAddress
+    return peer
+  }
+  private var peer: NetworkAddress?
   /// Set when the connection ends with this answer (a drain has begun); the answer then says so.
   public var isLast = false
 

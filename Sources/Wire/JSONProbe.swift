@@ -103,6 +103,16 @@ public struct JSONProbe: Sendable {
     highSurrogate = 0
   }
 
+  /// As new: cheaper than being replaced by a new one.
+  public mutating func reset() {
+    startNextDocument()
+    (hasDuplicate, hasCaseVariant, isTruncated) = (false, false, false)
+    numbersPresent = 0
+    kinds = .init(repeating: .absent)
+    for i in 0..<Self.textsMax { texts[i].count = 0 }
+    position = 0
+  }
+
   /// Reads on. After `.invalid`, further bytes are ignored.
   public mutating func feed(_ bytes: Span<UInt8>, _ paths: JSONPaths) {
     var i = 0
@@ -110,14 +120,34 @@ public struct JSONProbe: Sendable {
     defer { position = before + bytes.count }
     while i < bytes.count, status != .invalid {
       if state == .string, utf8Left == 0, highSurrogate == 0 {
-        let plain = EightBytes.run(bytes, from: i) { EightBytes.stringSpecials($0) }
-        if captures { capture(bytes.extracting(i..<plain)) }
-        i = plain
+        if captures {
+          let plain = EightBytes.run(bytes, from: i) { EightBytes.stringSpecials($0) }
+          capture(bytes.extracting(i..<plain))
+          i = plain
+        } else {
+          i = Self.skipText(bytes, from: i)
+        }
         guard i < bytes.count else { return }
       }
       position = before + i
       if !step(bytes[i], paths) { status = .invalid }
       i += 1
+    }
+  }
+
+  /// The first position at or after `from` that needs a closer look: past plain text and two-byte escapes, which are most of what
+  /// bodies are made of.
+  private static func skipText(_ bytes: Span<UInt8>, from: Int) -> Int {
+    var i = from
+    while true {
+      i = EightBytes.run(bytes, from: i) { EightBytes.stringSpecials($0) }
+      guard i + 1 < bytes.count, bytes[i] == UInt8(ascii: "\\") else { return i }
+      switch bytes[i + 1] {
+      case UInt8(ascii: "n"), UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "t"), UInt8(ascii: "r"), UInt8(ascii: "/"),
+        UInt8(ascii: "b"), UInt8(ascii: "f"):
+        i += 2
+      default: return i
+      }
     }
   }
 

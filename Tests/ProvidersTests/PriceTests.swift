@@ -79,7 +79,7 @@ struct PriceTests {
 
   private func look(_ list: PriceList, _ provider: String, _ model: String) -> Int64? {
     let name = Array(model.utf8)
-    return list.list(named: provider).flatMap { list.price(list: $0, model: name.span) }?.input
+    return list.list(named: provider).flatMap { list.price(list: $0, model: name.span) }?.price.input
   }
 
   @Test(
