@@ -56,6 +56,8 @@ extension Exchange {
   mutating func refused(_ denial: Denial) -> Ending {
     retryAfterMilliseconds = denial.retryAfterMilliseconds
     var answer = denial.refusal.answer
+    // What can never fit is not to be tried again.
+    if denial.retryAfterMilliseconds == 0, answer.status == 429 { answer.mayRetry = false }
     if denial.refusal == .priceUnknown { answer.subject = model }
     return .refused(answer, .refused)
   }

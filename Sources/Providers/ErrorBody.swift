@@ -9,7 +9,7 @@ public struct ErrorBody: Sendable {
   /// A sentence that says what to do. Constant: nothing of a request but `subject` is ever echoed.
   public let message: StaticString
   /// Whether the SDK may try again by itself.
-  public let mayRetry: Bool
+  public var mayRetry: Bool
   /// A model that the sentence is about, as the request named it; printed only when it is plain.
   public var subject = JSONText()
 

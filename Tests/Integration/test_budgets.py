@@ -305,6 +305,7 @@ class TestSettling:
         base = {"model": "m-1", "max_tokens": 10, "messages": []}
         unpriced = ask({**base, "model": "mystery"})
         assert (status_of(unpriced), code_of(unpriced)) == (403, "price_unknown") and b"Model: mystery" in unpriced and b"maskllm price set" in unpriced
+        assert code_of(ask({"model": "mystery", "messages": []})) == "price_unknown"  # said first, because the price says how long answers are
         assert code_of(ask({"model": "m-1", "messages": []})) == "cost_unbounded"  # no limit anywhere
         for extra in ({"tools": [{"type": "web_search"}]}, {"web_search_options": {}}, {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}]}):
             assert code_of(ask({**base, **extra})) == "cost_unbounded", extra

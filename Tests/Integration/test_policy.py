@@ -138,6 +138,11 @@ class TestScopes:
         assert ask("X-Forwarded-For: 203.0.113.7, nonsense") == 403 and ask("Forwarded: for=203.0.113.7") == 403 and ask() == 403
         assert ask("X-Forwarded-For: 203.0.113.7, unknown, 10.9.0.1") == 403
 
+    def test_nobody_but_a_configured_proxy_is_believed(self, running):
+        gw = running(Gateway, running(Upstream, ok()).url, config="trusted_proxies: 10.9.0.0/16\n")
+        key = gw.key("--provider", "*", "--network", "203.0.113.0/24")
+        assert code_of(raw(gw.port, post(CHAT, key, b"{}", ["X-Forwarded-For: 203.0.113.7"]))) == "network_not_allowed"
+
     def test_paths_and_hours(self, running):
         gw = running(Gateway, running(Upstream, ok()).url)
         key = gw.key("--provider", "*", "--path", "POST /v1/chat/completions", "--path", "GET /models/*")

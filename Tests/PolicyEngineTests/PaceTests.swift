@@ -120,6 +120,19 @@ struct PaceTests {
     #expect(used.count > 1000)
   }
 
+  @Test("what time has given back is not given back again when a request used less than it held") func lateRefund() throws {
+    let pace = try #require(Pace(Limits([Limit(.tokens, per: .minute): 600])))
+    var (first, second, third): ([Pace.Hold], [Pace.Hold], [Pace.Hold]) = ([], [], [])
+    let start = 100 * self.second
+    #expect(pace.reserve(input: 600, output: 0, now: start, into: &first) == nil)
+    let later = start + 60 * self.second
+    #expect(pace.reserve(input: 600, output: 0, now: later, into: &second) == nil)
+    for hold in first { Pace.settle(hold, input: 0, output: 0, now: later) }
+    #expect(pace.reserve(input: 1, output: 0, now: later, into: &third) == 100)
+    for hold in second { Pace.settle(hold, input: 599, output: 0, now: later) }
+    #expect(pace.reserve(input: 1, output: 0, now: later, into: &third) == nil)
+  }
+
   @Test("a request larger than the whole window can never pass, and is not told to wait") func tooLarge() throws {
     let pace = try #require(Pace(Limits([Limit(.outputTokens, per: .hour): 100])))
     var holds: [Pace.Hold] = []
