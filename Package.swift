@@ -36,17 +36,18 @@ let package = Package(
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CLinuxShims"),
     .target(name: "CPriceList", exclude: ["prices.tsv"]),
+    .target(name: "CCatalogue"),
     // Floor 1
     floor("Primitives", []),
     // Floor 2
     floor("Cryptography", ["Primitives", "CSodium", "CCrypto"]),
     floor("Domain", ["Primitives"]),
     floor("Wire", ["Primitives"]),
+    floor("Configuration", ["Primitives", "CYAML"]),
     // Floor 3
     floor("Transport", ["Primitives", "Wire", "CSSL", "CLinuxShims"]),
     floor("Storage", ["Primitives", "Domain", "CSQLite"]),
-    floor("Configuration", ["Primitives", "CYAML"]),
-    floor("Providers", ["Primitives", "Domain", "Wire", "CPriceList"]),
+    floor("Providers", ["Primitives", "Configuration", "Domain", "Wire", "CPriceList", "CCatalogue"]),
     // Floor 4
     floor("Vault", ["Primitives", "Cryptography", "Domain", "Storage"]),
     floor("PolicyEngine", ["Primitives", "Cryptography", "Domain", "Wire", "Storage", "Providers"]),

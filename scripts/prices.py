@@ -23,7 +23,7 @@ LISTS = {
     "nvidia_nim": "nvidia", "vertex_ai-language-models": "vertex", "vertex_ai-anthropic_models": "vertex", "vertex_ai-mistral_models": "vertex",
 }
 GENAI = {"openai": "openai", "anthropic": "anthropic", "mistral": "mistral", "groq": "groq", "deepseek": "deepseek", "x-ai": "xai", "cohere": "cohere",
-         "voyageai": "voyage", "perplexity": "perplexity", "cerebras": "cerebras"}
+         "voyageai": "voyage", "openrouter": "openrouter", "perplexity": "perplexity", "cerebras": "cerebras"}
 PREFIXES = ("openai/", "gemini/", "azure/", "bedrock/", "mistral/", "groq/", "together_ai/", "fireworks_ai/", "deepseek/", "xai/", "perplexity/",
             "openrouter/", "cerebras/", "voyage/", "jina_ai/", "ai21/", "databricks/", "cloudflare/", "watsonx/", "replicate/", "nvidia_nim/", "vertex_ai/")
 TOKENS = {

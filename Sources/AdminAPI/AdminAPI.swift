@@ -4,6 +4,7 @@ import Domain
 import FoundationEssentials
 public import KeyService
 import Primitives
+import Providers
 import Vault
 import Wire
 
@@ -39,6 +40,7 @@ public final class AdminAPI: @unchecked Sendable {
     case (.post, 1, "unseal"): return try await unseal(r)
     case (.get, 1, "providers"): return try listProviders(r)
     case (.post, 1, "providers"): return try await addProvider(r)
+    case (.get, 1, "provider-kinds"): return try listKinds(r)
     case (.get, 1, "provider-keys"): return try listProviderKeys(r)
     case (.post, 1, "provider-keys"): return try await addProviderKey(r)
     case (.delete, 2, "provider-keys"): return try await removeProviderKey(r, path[1])
@@ -102,24 +104,37 @@ public final class AdminAPI: @unchecked Sendable {
   }
 
   private func addProvider(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    let document: ProviderDocument = try decode(
-      r, fields: ["name", "base_url", "credential", "family", "authority_file", "price_list"])
-    guard let credential = Provider.CredentialStyle(rawValue: document.credential) else {
-      throw Fault(
-        .invalidInput, "that credential style is not known", hint: "use one of: \(names(Provider.CredentialStyle.self))")
+    let document: NewProviderDocument = try decode(
+      r, fields: ["name", "base_url", "credential", "kind", "authority_file", "price_list"])
+    let kind = document.kind ?? (service.catalogue[document.name] == nil ? Catalogue.compatible : document.name)
+    guard let entry = service.catalogue[kind] else {
+      throw Fault(.invalidInput, "there is no kind of provider '\(kind.prefix(40))'", hint: "see 'maskllm provider kinds'")
     }
-    guard let family = Provider.Family(rawValue: document.family) else {
-      throw Fault(.invalidInput, "that family is not known", hint: "use one of: \(names(Provider.Family.self))")
+    var credential = entry.credential
+    if let text = document.credential {
+      guard let style = CredentialStyle(text) else {
+        throw Fault(.invalidInput, "that credential style is not known", hint: "use one of: \(CredentialStyle.forms)")
+      }
+      credential = style
+    }
+    guard let url = try document.base_url.map({ (text) throws(Fault) in try BaseURL(text) }) ?? entry.baseURL else {
+      throw Fault(.invalidInput, "'\(kind)' has no address of its own", hint: "say where yours is, with https://")
     }
     let provider = Provider(
-      name: document.name, baseURL: try BaseURL(document.base_url), credential: credential, family: family,
-      authorityFile: document.authority_file, priceList: document.price_list)
+      name: document.name, baseURL: url, credential: credential, kind: kind, authorityFile: document.authority_file,
+      priceList: document.price_list ?? entry.priceList)
     try await service.setProvider(provider)
     return try encode(ProviderDocument(provider, keys: nil), status: 201)
   }
 
-  private func names<E: CaseIterable & RawRepresentable<String>>(_: E.Type) -> String {
-    E.allCases.map(\.rawValue).joined(separator: ", ")
+  private func listKinds(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    return try encode(
+      service.catalogue.all.map { entry in
+        KindDocument(
+          name: entry.name, title: entry.title, base_url: entry.baseURL.map { $0.origin + $0.prefix },
+          credential: entry.credential.text, errors: entry.errors.rawValue, price_list: entry.priceList)
+      })
   }
 
   private func listProviderKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {

@@ -29,10 +29,34 @@ public struct ProviderDocument: Codable, Sendable {
   public var name: String
   public var base_url: String
   public var credential: String
-  public var family: String
+  public var kind: String
   public var authority_file: String?
   public var price_list: String?
   public var keys: Int?
+}
+
+/// What is asked for a provider.
+public struct NewProviderDocument: Codable, Sendable {
+  public var name: String
+  /// nil: the kind's own.
+  public var base_url: String?
+  /// nil: the kind's own.
+  public var credential: String?
+  /// nil: the catalogue's entry of that name, else `openai-compatible`.
+  public var kind: String?
+  public var authority_file: String?
+  public var price_list: String?
+  public init(name: String) { self.name = name }
+}
+
+/// An entry of the catalogue.
+public struct KindDocument: Codable, Sendable {
+  public var name: String
+  public var title: String
+  public var base_url: String?
+  public var credential: String
+  public var errors: String
+  public var price_list: String?
 }
 
 /// A provider key, without its secret.
@@ -89,8 +113,8 @@ public struct ProblemDocument: Codable, Sendable {
 extension ProviderDocument {
   init(_ provider: Provider, keys: Int?) {
     self.init(
-      name: provider.name, base_url: provider.baseURL.origin + provider.baseURL.prefix, credential: provider.credential.rawValue,
-      family: provider.family.rawValue, authority_file: provider.authorityFile,
+      name: provider.name, base_url: provider.baseURL.origin + provider.baseURL.prefix, credential: provider.credential.text,
+      kind: provider.kind, authority_file: provider.authorityFile,
       price_list: provider.priceList, keys: keys)
   }
 }

@@ -5,42 +5,88 @@ public struct Provider: Equatable, Sendable, Codable {
   public let name: String
   public var baseURL: BaseURL
   public var credential: CredentialStyle
-  public var family: Family
+  /// The name of the catalogue's entry that says which endpoints it has and what they speak.
+  public var kind: String
   /// A PEM file with the only authorities to trust for this provider; nil: the system's.
   public var authorityFile: String?
   /// The name of the price list of its models, beside one of its own name.
   public var priceList: String?
 
   public init(
-    name: String, baseURL: BaseURL, credential: CredentialStyle, family: Family, authorityFile: String? = nil,
+    name: String, baseURL: BaseURL, credential: CredentialStyle, kind: String, authorityFile: String? = nil,
     priceList: String? = nil
   ) {
-    self.priceList = priceList
     self.name = name
     self.baseURL = baseURL
     self.credential = credential
-    self.family = family
+    self.kind = kind
     self.authorityFile = authorityFile
+    self.priceList = priceList
   }
 
   /// The hosts that this provider's key may be sent to, as `scheme://host:port`; bound into the seal of each key.
   public var allowedHosts: [String] { [baseURL.origin] }
+}
 
-  /// Which endpoints and error shapes a provider has.
-  public enum Family: String, Sendable, Codable, CaseIterable {
-    case openai, anthropic, azure, gemini, bedrock
+/// How the real key is presented upstream. Written as `bearer`, `header:NAME`, `query:NAME` or `basic`.
+public enum CredentialStyle: Equatable, Sendable {
+  /// `Authorization: Bearer <key>`
+  case bearer
+  /// `<name>: <key>`; lower case
+  case header(String)
+  /// `?<name>=<key>`
+  case query(String)
+  /// `Authorization: Basic <base64 of the key>`; the key is `user:password`.
+  case basic
+
+  public static let forms = "bearer, header:NAME, query:NAME, basic"
+
+  /// nil when `text` is none of the forms.
+  public init?(_ text: String) {
+    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    switch (parts[0], parts.count > 1 ? parts[1] : nil) {
+    case ("bearer", nil): self = .bearer
+    case ("basic", nil): self = .basic
+    case ("header", let name?) where Self.isHeaderName(name): self = .header(name)
+    case ("query", let name?) where Self.isQueryName(name): self = .query(name)
+    default: return nil
+    }
   }
 
-  /// How the real key is presented upstream.
-  public enum CredentialStyle: String, Sendable, Codable, CaseIterable {
-    /// `Authorization: Bearer <key>`
-    case bearer
-    /// `x-api-key: <key>`
-    case xAPIKey = "x-api-key"
-    /// `api-key: <key>`
-    case apiKey = "api-key"
-    /// `x-goog-api-key: <key>`
-    case googleKey = "x-goog-api-key"
+  /// A field that the gateway itself writes, or that says where a message ends, carries no key.
+  private static func isHeaderName(_ name: String) -> Bool {
+    let taken = [
+      "host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "expect", "content-type",
+    ]
+    return (1...64).contains(name.utf8.count) && !taken.contains(name)
+      && name.utf8.allSatisfy { ASCII.isDigit($0) || ($0 >= 97 && $0 <= 122) || $0 == 45 }
+  }
+
+  private static func isQueryName(_ name: String) -> Bool {
+    (1...64).contains(name.utf8.count) && name.utf8.allSatisfy { ASCII.isDigit($0) || ASCII.isLetter($0) || $0 == 95 || $0 == 45 }
+  }
+
+  public var text: String {
+    switch self {
+    case .bearer: "bearer"
+    case .basic: "basic"
+    case .header(let name): "header:\(name)"
+    case .query(let name): "query:\(name)"
+    }
+  }
+}
+
+extension CredentialStyle: Codable {
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    guard let style = CredentialStyle(try container.decode(String.self)) else {
+      throw DecodingError.dataCorruptedError(in: container, debugDescription: "no credential style")
+    }
+    self = style
+  }
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(text)
   }
 }
 

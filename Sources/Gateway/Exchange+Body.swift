@@ -134,8 +134,10 @@ extension Exchange {
     shard.edits.removeAll(keepingCapacity: true)
     if let bound, endpoint!.kind.generates {
       let choices = max(work.reader.choices ?? 1, 1)
-      _ = work.reader.limitOutput(to: max(bound.outputTokens / choices, 1), name: upstream!.outputLimitName, into: &shard.edits)
-      if work.charges.isCounting, work.reader.askForUsage(into: &shard.edits) { usageFilter = UsageEventFilter() }
+      _ = work.reader.limitOutput(to: max(bound.outputTokens / choices, 1), name: upstream!.entry.outputLimit, into: &shard.edits)
+      if work.charges.isCounting, upstream!.entry.asksForUsage, work.reader.askForUsage(into: &shard.edits) {
+        usageFilter = UsageEventFilter()
+      }
     }
     shard.edits.sort { $0.place.lowerBound < $1.place.lowerBound }
     BodyEditor.apply(shard.edits, to: client.outbound.readable, into: &shard.scratch)
@@ -166,7 +168,8 @@ extension Exchange {
       record.isEstimated = !work.charges.isEmpty
       return work.charges.settle((bound?.inputTokens ?? 0, bound?.outputTokens ?? 0, nil), now: now)
     }
-    let isWhole = record.isStream ? work.meter.isComplete && usage.isKnown : usage.isKnown
+    // A stream that says no end of its own is whole when its connection says so.
+    let isWhole = usage.isKnown && (!record.isStream || work.meter.isComplete || record.outcome == .completed)
     if !isWhole { estimate(&usage) }
     let name = upstream.name
     var price = bound?.price
@@ -175,7 +178,8 @@ extension Exchange {
       price = shard.snapshot.price(provider: provider.index, model: named.span)
     }
     record.usage = usage
-    record.cost = price?.price.cost(usage, service: work.meter.service)
+    // What the provider says it costs is what it costs.
+    record.cost = (isWhole ? work.meter.cost : nil) ?? price?.price.cost(usage, service: work.meter.service)
     work.charges.settle((usage.allInput, usage.output ?? 0, record.cost), now: now)
   }
 
@@ -200,7 +204,7 @@ extension Exchange {
     for isTokens in [false, true] {
       guard let reading = shard.snapshot.reading(key: key, ofTokens: isTokens, now: now) else { continue }
       RateFields.write(
-        reading.limit, reading.remaining, reading.resetMilliseconds, ofTokens: isTokens, family, shard.clock.now, to: &buffer)
+        reading.limit, reading.remaining, reading.resetMilliseconds, ofTokens: isTokens, shape, shard.clock.now, to: &buffer)
     }
   }
 

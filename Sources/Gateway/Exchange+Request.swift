@@ -16,7 +16,7 @@ extension Exchange {
     let segment = target.extracting(parts.provider)
     let snapshot = shard.snapshot
     let named = snapshot.upstream(named: segment)
-    family = named?.provider.family ?? (client.head.value(of: .anthropicVersion) == nil ? .openai : .anthropic)
+    shape = named?.entry.errors ?? (client.head.value(of: .anthropicVersion) == nil ? .openai : .anthropic)
 
     let index: Int
     do throws(Refusal) { index = try snapshot.authenticate(try presentedKey(client), now: record.start) } catch {
@@ -26,13 +26,14 @@ extension Exchange {
     guard let named else { throw .refused(Refusal.unknownProvider.answer, .refused) }
     upstream = named
     let path = target.extracting(parts.path)
-    guard let endpoint = family.endpoint(client.head.method, path) else {
+    guard let found = named.entry.endpoint(client.head.method, path) else {
       throw .refused(Refusal.endpointNotAllowed.answer, .refused)
     }
+    let endpoint = found.endpoint
     self.endpoint = endpoint
     let position: Int
     do throws(Refusal) {
-      if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(endpoint.model(in: path))) }
+      if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(found.model)) }
       position = try snapshot.decide(
         key: index, upstream: named, from: clientAddress(client, peer), at: record.start, endpoint: endpoint.kind,
         method: client.head.method.name.span, path: path, pathModel: model)
@@ -85,7 +86,7 @@ extension Exchange {
   }
 
   /// The masked key, wherever the SDK put it: `Authorization: Bearer`, `x-api-key`, `api-key`,
-  /// `x-goog-api-key`. Two that differ are refused.
+  /// `x-goog-api-key`, `?key=`. Two that differ are refused.
   @_lifetime(borrow client)
   private func presentedKey(_ client: borrowing ServerConnection) throws(Refusal) -> Span<UInt8> {
     let bytes = client.inbound.readable
@@ -103,21 +104,35 @@ extension Exchange {
       guard found.isEmpty || found.equals(value) else { throw .malformedKey }
       found = value
     }
+    // Google's REST clients put it into the query.
+    let target = bytes.extracting(client.head.target.range)
+    if let range = GatewayTarget.key(in: target) {
+      let value = target.extracting(range)
+      guard found.isEmpty || found.equals(value) else { throw .malformedKey }
+      found = value
+    }
     guard !found.isEmpty else { throw .missingKey }
     return found
   }
 
   /// Builds the upstream head anew from parsed values, all but its framing and the real key, at the front of `relay`.
   mutating func writeHead(_ client: inout ServerConnection) throws(Ending) {
-    let upstream = upstream!
+    let (upstream, credential) = (upstream!, credential!)
     client.relay.clear()
     client.writeRelayHead { (bytes, head, relay) in
       relay.append(head.method.name)
       relay.append(" ")
       relay.append(upstream.pathPrefix)
       let target = bytes.extracting(head.target.range)
-      // Everything after the provider's name, as received.
-      relay.append(target.extracting((target.firstIndex(of: UInt8(ascii: "/"), from: 1) ?? target.count)..<target.count))
+      // Everything after the provider's name, as received, but for a key in the query.
+      let parts = GatewayTarget(target)
+      relay.append(target.extracting(parts.path))
+      let isWithoutQuery = GatewayTarget.appendQuery(
+        target.extracting(parts.query), without: credential.queryName, into: &relay)
+      if credential.queryName != nil {
+        relay.append(isWithoutQuery ? "?" : "&")
+        credential.line.append(to: &relay)
+      }
       relay.append(" HTTP/1.1\r\n")
       relay.append(upstream.hostLine)
       for field in head.fields where Self.passesUpstream(field.kind) {
@@ -165,7 +180,7 @@ extension Exchange {
   }
 
   private func endHead(_ relay: inout ByteBuffer) {
-    credential!.headerLine.append(to: &relay)
+    if credential!.queryName == nil { credential!.line.append(to: &relay) }
     relay.append("\r\n")
   }
 

@@ -112,7 +112,8 @@ extension Exchange {
     }
     client.outbound.append("\r\n")
     record.status = head.status
-    record.isStream = format == .eventStream
+    record.isStream = format.isStream
+    streamFormat = format
     work.meter.expect(endpoint!.dialect, format)
     // Only a stream has an event to take out, and only one without a length can be shorter than it was.
     if format != .eventStream || !(isChunkedAnswer || endsWithConnection) { usageFilter = nil }

@@ -27,7 +27,7 @@ struct Exchange: ~Copyable {
   let started: UInt64
   var record: ActivityRecord
   /// The shape of our own errors.
-  var family = Provider.Family.openai
+  var shape = ErrorShape.openai
   var code: StaticString = ""
   var upstream: Upstream?
   var credential: Credential?
@@ -56,6 +56,7 @@ struct Exchange: ~Copyable {
   /// Whether the head of an answer has gone to the client: from then on, errors can only be events or a cut.
   var hasAnswered = false
   var isChunkedAnswer = false
+  var streamFormat = UsageMeter.Format.other
   /// Whether only the end of the connection tells an old client that the answer is over.
   var endsWithConnection = false
 
@@ -144,7 +145,7 @@ struct Exchange: ~Copyable {
     let isRead = client.dropArrivedBody()
     let closing = !isRead || !client.head.isKeepAlive || client.isLast
     body.write(
-      to: &client.outbound, family: family, requestID: id.span, closing: closing, retryAfterMilliseconds: retryAfterMilliseconds
+      to: &client.outbound, shape: shape, requestID: id.span, closing: closing, retryAfterMilliseconds: retryAfterMilliseconds
     ) { head in
       if body.status == 429 { writeReadings(to: &head) }
     }
@@ -157,7 +158,7 @@ struct Exchange: ~Copyable {
   private mutating func breakOff(_ body: ErrorBody, _ client: inout ServerConnection) async throws(IOFailure) -> Bool {
     guard record.isStream, let endpoint, isChunkedAnswer else { return false }
     client.relay.clear()
-    body.writeEvent(to: &client.relay, dialect: endpoint.dialect, requestID: id.span)
+    body.writeEvent(to: &client.relay, format: streamFormat, dialect: endpoint.dialect, shape: shape, requestID: id.span)
     client.outbound.append(hexadecimal: client.relay.count)
     client.outbound.append("\r\n")
     client.outbound.append(client.relay)

@@ -128,7 +128,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
 
   public func answer(to error: HTTPError, into buffer: inout ByteBuffer) {
     let id = nextRequestID()
-    Answers.malformed(error).write(to: &buffer, family: .openai, requestID: id.span, closing: true)
+    Answers.malformed(error).write(to: &buffer, shape: .openai, requestID: id.span, closing: true)
     var record = ActivityRecord(start: clock.now)
     record.status = error.status
     activity.append(record, provider: Span(), model: Span(), code: "malformed_request")

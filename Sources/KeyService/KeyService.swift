@@ -20,6 +20,7 @@ public final class KeyService: @unchecked Sendable {
   let clock: any WallClock
   let randomness: any Randomness
   private let sink: any SnapshotSink
+  public let catalogue: Catalogue
   private var generation: UInt64 = 1
   /// nil while sealed.
   var vault: Vault?
@@ -48,10 +49,11 @@ public final class KeyService: @unchecked Sendable {
 
   public init(
     store: any Store, sink: any SnapshotSink, clock: any WallClock = SystemClock(),
-    randomness: any Randomness = SystemRandomness(), keepsLedger: Bool = true,
+    randomness: any Randomness = SystemRandomness(), catalogue: Catalogue = .builtIn, keepsLedger: Bool = true,
     alert: @escaping @Sendable (_ account: String, _ percent: Int) -> Void = { _, _ in }
   ) {
     self.keepsLedger = keepsLedger
+    self.catalogue = catalogue
     self.alert = alert
     self.store = store
     self.sink = sink
@@ -86,7 +88,7 @@ public final class KeyService: @unchecked Sendable {
   }
 
   private func load(_ vault: Vault) throws(Fault) {
-    providersByName = Dictionary(uniqueKeysWithValues: Catalogue.builtIn.map { ($0.name, $0) })
+    providersByName = Dictionary(uniqueKeysWithValues: catalogue.providers.map { ($0.name, $0) })
     tamperedProviders = []
     for row in try store.providers() {
       do { providersByName[row.name] = try vault.provider(from: row) } catch {
@@ -116,9 +118,12 @@ public final class KeyService: @unchecked Sendable {
   }
 
   func upstreams() -> [Upstream] {
-    providers().enumerated().map { index, provider in
-      Upstream(
-        provider, index: index,
+    // A kind that is no longer in the catalogue has no endpoints: nothing of it passes.
+    let known = providers().compactMap { provider in catalogue[provider.kind].map { (provider, $0) } }
+    return known.enumerated().map { index, known in
+      let (provider, entry) = known
+      return Upstream(
+        provider, entry, index: index,
         credentials: providerKeys.filter { $0.provider == provider.name }.compactMap { credentials[$0.id] })
     }
   }

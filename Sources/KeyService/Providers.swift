@@ -2,6 +2,7 @@ public import Cryptography
 public import Domain
 import PolicyEngine
 public import Primitives
+import Providers
 import Storage
 import Vault
 
@@ -15,6 +16,10 @@ extension KeyService {
     let vault = try requireVault()
     try ProviderName.validate(provider.name)
     guard provider.name != "healthz" else { throw Fault(.invalidInput, "the name 'healthz' is taken by the gateway itself") }
+    guard catalogue[provider.kind] != nil else {
+      throw Fault(
+        .notFound, "there is no kind of provider '\(provider.kind.prefix(40))'", hint: "see 'maskllm provider kinds'")
+    }
     let keys = providerKeys.filter { $0.provider == provider.name }
     if let old = providersByName[provider.name], !keys.isEmpty,
       old.allowedHosts != provider.allowedHosts || old.credential != provider.credential

@@ -39,7 +39,9 @@ public final class Resolver: Sendable {
   /// Throws `Fault` with what is wrong and what to do: no store there, readable by others, the wrong key.
   public init(dataDirectory: String, unsealSecret: Span<UInt8>, clock: any WallClock = SystemClock()) throws(Fault) {
     let store = try SQLiteStore.openReadOnly(path: dataDirectory)
-    let service = KeyService(store: store, sink: Nowhere(), clock: clock, keepsLedger: false)
+    let service = KeyService(
+      store: store, sink: Nowhere(), clock: clock,
+      catalogue: try Catalogue.with(folder: DataDirectory.cataloguePath(dataDirectory)), keepsLedger: false)
     let version = try store.dataVersion()
     try service.unseal(secret: unsealSecret)
     let now = Self.now()

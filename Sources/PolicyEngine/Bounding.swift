@@ -25,7 +25,7 @@ extension Snapshot {
       case .tokens(let n): output = min(n, limit ?? n)
       case .absent:
         // Where neither the policy nor the provider has a limit, only the request can bound the answer.
-        guard let most = limit ?? price?.price.outputMax, endpoint.dialect != .opaque else {
+        guard let most = limit ?? price?.price.outputMax, reader.canLimitOutput else {
           throw counts ? .costUnbounded : .outputLimitUnclear
         }
         (output, wasSaid) = (min(most, price?.price.outputMax ?? most), false)

@@ -79,10 +79,11 @@ extension Snapshot {
       told.add("provider", "there is no provider '\(text(name))'", .refuse(.unknownProvider))
       return told
     }
-    guard let endpoint = upstream.provider.family.endpoint(request.method, path.span) else {
+    guard let found = upstream.entry.endpoint(request.method, path.span) else {
       told.add("endpoint", "\(request.method.name) \(text(path)) is no endpoint that is passed", .refuse(.endpointNotAllowed))
       return told
     }
+    let endpoint = found.endpoint
     told.ask("provider", "may it call '\(text(name))', and is there a key for it?") { () throws(Refusal) in
       _ = try decide(key: index, upstream: upstream)
     }
@@ -101,7 +102,7 @@ extension Snapshot {
       try decide(key: index, method: method.span, path: path.span)
     }
     var model = JSONText()
-    if endpoint.namesModelInPath { model = ModelName.decoded(path.span.extracting(endpoint.model(in: path.span))) }
+    if endpoint.namesModelInPath { model = ModelName.decoded(path.span.extracting(found.model)) }
     explainBody(index, request, upstream, endpoint, model, parts, &told)
     return told
   }

@@ -7,34 +7,66 @@ public import Providers
 public final class Credential: Sendable {
   public let keyID: RecordID
   public let version: UInt32
-  /// `Authorization: Bearer …\r\n`, `x-api-key: …\r\n` or one of their like.
-  public let headerLine: SecretBytes
-  /// The secret within `headerLine`.
-  private let secret: Range<Int>
+  /// A whole header line (`Authorization: Bearer …\r\n`), or, where the key goes into the query, `name=key`.
+  public let line: SecretBytes
+  /// The name of the query parameter that carries the key; nil: a header does.
+  public let queryName: [UInt8]?
+  private let bare: SecretBytes
 
   /// Lends the bare secret to `use`.
-  public func withSecret<Result>(_ use: (Span<UInt8>) -> Result) -> Result { headerLine.withBytes(secret, use) }
+  public func withSecret<Result>(_ use: (Span<UInt8>) -> Result) -> Result { bare.withBytes(0..<bare.count, use) }
 
   /// Throws `.invalidInput` when the secret could not stand in a header.
-  public init(keyID: RecordID, version: UInt32, style: Provider.CredentialStyle, secret: borrowing SecretBytes) throws(Fault) {
+  public init(keyID: RecordID, version: UInt32, style: CredentialStyle, secret: borrowing SecretBytes) throws(Fault) {
     try Self.validate(secret.span)
     self.keyID = keyID
     self.version = version
-    let start: StaticString =
-      switch style {
-      case .bearer: "Authorization: Bearer "
-      case .xAPIKey: "x-api-key: "
-      case .apiKey: "api-key: "
-      case .googleKey: "x-goog-api-key: "
+    let start: [UInt8]
+    switch style {
+    case .bearer: start = Array("Authorization: Bearer ".utf8)
+    case .header(let name): start = Array("\(name): ".utf8)
+    case .basic: start = Array("Authorization: Basic ".utf8)
+    // After the `?` or `&` of the request's own query.
+    case .query(let name): start = Array("\(name)=".utf8)
+    }
+    queryName = if case .query(let name) = style { Array(name.utf8) } else { nil }
+    let isQuery = queryName != nil
+    if isQuery { try Self.validateForQuery(secret.span) }
+    let encoded = style == .basic ? Self.base64(secret.span) : secret.copy()
+    let (prefix, count) = (start.count, encoded.count)
+    bare = secret.copy()
+    line = SecretBytes(count: prefix + count + (isQuery ? 0 : 2)) { target in
+      for i in 0..<prefix { target[i] = start[i] }
+      for i in 0..<count { target[prefix + i] = encoded.span[i] }
+      if !isQuery {
+        target[prefix + count] = 13
+        target[prefix + count + 1] = 10
       }
-    let prefix = start.utf8CodeUnitCount
-    let count = secret.count
-    self.secret = prefix..<(prefix + count)
-    headerLine = SecretBytes(count: prefix + count + 2) { target in
-      for i in 0..<prefix { target[i] = start.span[i] }
-      for i in 0..<count { target[prefix + i] = secret.span[i] }
-      target[prefix + count] = 13
-      target[prefix + count + 1] = 10
+    }
+  }
+
+  /// In a query the characters that a URL reads anew would change the key.
+  private static func validateForQuery(_ secret: Span<UInt8>) throws(Fault) {
+    for i in secret.indices {
+      let b = secret[i]
+      guard ASCII.isLetter(b) || ASCII.isDigit(b) || b == 45 || b == 46 || b == 95 || b == 126 else {
+        throw Fault(.invalidInput, "a key that goes into the query holds only letters, digits and '-._~'")
+      }
+    }
+  }
+
+  /// RFC 4648, with padding.
+  private static func base64(_ secret: Span<UInt8>) -> SecretBytes {
+    let digits: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    return SecretBytes(count: (secret.count + 2) / 3 * 4) { target in
+      for group in 0..<((secret.count + 2) / 3) {
+        func byte(_ i: Int) -> UInt32 { group * 3 + i < secret.count ? UInt32(secret[group * 3 + i]) : 0 }
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2)
+        for i in 0..<4 {
+          let isPadding = group * 3 + i > secret.count
+          target[group * 4 + i] = isPadding ? 61 : digits.span[Int(bits >> UInt32(18 - 6 * i) & 63)]
+        }
+      }
     }
   }
 
@@ -62,19 +94,17 @@ public final class Upstream: Sendable {
   public let hostLine: [UInt8]
   /// What goes before the native path.
   public let pathPrefix: [UInt8]
-  /// What its chat endpoint calls the limit of an answer: OpenAI's newer models know only the newer name, others only the older.
-  public let outputLimitName: RequestReader.StaticName
+  public let entry: CatalogueEntry
   /// The keys that can be used, the oldest first.
   public let credentials: [Credential]
 
-  public init(_ provider: Provider, index: Int, credentials: [Credential]) {
+  public init(_ provider: Provider, _ entry: CatalogueEntry, index: Int, credentials: [Credential]) {
     self.provider = provider
     self.index = index
     self.credentials = credentials
     name = Array(provider.name.utf8)
     hostLine = Array("Host: \(provider.baseURL.hostHeader)\r\n".utf8)
-    let host = provider.baseURL.host
-    outputLimitName = host == "api.openai.com" || host.hasSuffix(".openai.azure.com") ? .maxCompletionTokens : .maxTokens
+    self.entry = entry
     pathPrefix = Array(provider.baseURL.prefix.utf8)
   }
 }

@@ -1,17 +1,157 @@
+import CCatalogue
+import Configuration
 public import Domain
+public import Primitives
+public import Wire
 
-/// The providers that are known without being configured.
-public enum Catalogue {
-  public static let builtIn: [Provider] = [
-    provider("anthropic", "https://api.anthropic.com", .xAPIKey, .anthropic),
-    provider("openai", "https://api.openai.com", .bearer, .openai),
-  ]
+/// What is known of a kind of provider: one file of the catalogue.
+public struct CatalogueEntry: Sendable {
+  public let name: String
+  public let title: String
+  /// nil where it is the user's own: a resource, a region, a server of theirs.
+  public let baseURL: BaseURL?
+  public let credential: CredentialStyle
+  public let errors: ErrorShape
+  public let priceList: String?
+  /// What its real keys look like, as a regular expression; for finding leaked ones.
+  public let keyPattern: String?
+  /// What its chat endpoint calls the limit of an answer.
+  public let outputLimit: RequestReader.StaticName
+  /// Whether a chat stream tells its usage only when asked to.
+  public let asksForUsage: Bool
+  /// What may stand before the paths of its endpoints, or not: it is part of some base URLs and of other clients' paths.
+  private let prefixes: [[UInt8]]
+  private let endpoints: [Endpoint]
 
-  private static func provider(_ name: String, _ url: String, _ credential: Provider.CredentialStyle, _ family: Provider.Family)
-    -> Provider
-  {
-    // A literal that does not parse is a mistake of ours, found by the first test.
-    guard let base = try? BaseURL(url) else { preconditionFailure("the catalogue has a bad URL") }
-    return Provider(name: name, baseURL: base, credential: credential, family: family)
+  /// An endpoint that a request names, and where in its path the model stands (empty: not there).
+  public struct Found: Sendable {
+    public let endpoint: Endpoint
+    public let model: Range<Int>
+  }
+
+  /// The endpoint that `method` and `path` (without query) name, byte for byte; nil when none does.
+  public func endpoint(_ method: Wire.Method, _ path: Span<UInt8>) -> Found? {
+    if let found = find(method, path, 0) { return found }
+    for prefix in prefixes where path.count > prefix.count && path[prefix.count] == UInt8(ascii: "/") {
+      guard path.extracting(0..<prefix.count).equals(prefix.span) else { continue }
+      if let found = find(method, path, prefix.count) { return found }
+    }
+    return nil
+  }
+
+  private func find(_ method: Wire.Method, _ path: Span<UInt8>, _ start: Int) -> Found? {
+    let rest = path.extracting(start..<path.count)
+    for endpoint in endpoints where endpoint.method == method {
+      guard let model = endpoint.match(rest) else { continue }
+      return Found(endpoint: endpoint, model: (start + model.lowerBound)..<(start + model.upperBound))
+    }
+    return nil
+  }
+
+  /// Reads a file; throws `.invalidInput` with its line.
+  public init(_ bytes: [UInt8], name: String, file: String) throws(Fault) {
+    func fault(_ line: Int, _ what: String) -> Fault { Fault(.invalidInput, "\(file), line \(line): \(what)") }
+    let root = try YAMLNode.parse(bytes, name: file)
+    guard case .mapping(let members) = root.value else { throw fault(root.line, "a mapping is wanted") }
+    var texts: [String: (text: String, line: Int)] = [:]
+    var endpoints: [Endpoint] = []
+    for (member, line, node) in members {
+      switch node.value {
+      case .scalar(let text): texts[member] = (text, line)
+      case .sequence(let items) where member == "endpoints":
+        for item in items {
+          guard case .scalar(let text) = item.value, let endpoint = Endpoint(text) else {
+            throw fault(item.line, "an endpoint is wanted, as 'POST /chat/completions chat openai-chat'")
+          }
+          endpoints.append(endpoint)
+        }
+      default: throw fault(line, "'\(member)' is one value")
+      }
+    }
+    func take(_ member: String) -> (text: String, line: Int)? { texts.removeValue(forKey: member) }
+    func required(_ member: String) throws(Fault) -> (text: String, line: Int) {
+      guard let value = take(member) else { throw fault(root.line, "'\(member)' is missing") }
+      return value
+    }
+    try ProviderName.validate(name)
+    self.name = name
+    title = try required("title").text
+    if let (text, line) = take("base_url") {
+      do { baseURL = try BaseURL(text) } catch { throw fault(line, error.description) }
+    } else {
+      baseURL = nil
+    }
+    let (key, keyLine) = try required("key")
+    guard let credential = CredentialStyle(key) else { throw fault(keyLine, "'key' is one of: \(CredentialStyle.forms)") }
+    self.credential = credential
+    let (shape, shapeLine) = try required("errors")
+    guard let errors = ErrorShape(rawValue: shape) else {
+      throw fault(shapeLine, "'errors' is one of: \(ErrorShape.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    self.errors = errors
+    priceList = take("prices")?.text
+    keyPattern = take("key_pattern")?.text
+    switch take("output_limit") {
+    case nil, ("max_tokens", _)?: outputLimit = .maxTokens
+    case ("max_completion_tokens", _)?: outputLimit = .maxCompletionTokens
+    case (_, let line)?: throw fault(line, "'output_limit' is max_tokens or max_completion_tokens")
+    }
+    switch take("usage_option") {
+    case nil: asksForUsage = true
+    case ("never", _)?: asksForUsage = false
+    case (_, let line)?: throw fault(line, "'usage_option' can only be never")
+    }
+    let prefixes = take("prefixes")
+    self.prefixes = (prefixes?.text ?? "").split(separator: " ").map { Array($0.utf8) }
+    if let prefixes, !self.prefixes.allSatisfy({ $0.first == 47 && $0.last != 47 }) {
+      throw fault(prefixes.line, "'prefixes' are paths that start with '/' and do not end with it")
+    }
+    guard !endpoints.isEmpty else { throw fault(root.line, "'endpoints' is missing: nothing would pass") }
+    self.endpoints = endpoints
+    if let (member, value) = texts.min(by: { $0.value.line < $1.value.line }) {
+      throw fault(value.line, "there is no '\(member)' in a catalogue entry")
+    }
+  }
+}
+
+/// The kinds of providers that are known: those that are shipped, and what a user's own files put in their place or add.
+public struct Catalogue: Sendable {
+  private let entries: [String: CatalogueEntry]
+
+  /// What any server that speaks like OpenAI has.
+  public static let compatible = "openai-compatible"
+
+  public static let builtIn: Catalogue = {
+    var entries: [String: CatalogueEntry] = [:]
+    for i in 0..<maskllm_catalogue_count() {
+      // SAFETY: constant files of the program, with their sizes and names.
+      let file = unsafe maskllm_catalogue_at(i)!.pointee
+      let name = unsafe String(cString: file.name)
+      let bytes = unsafe Array(UnsafeRawBufferPointer(start: file.bytes, count: file.size))
+      guard let entry = try? CatalogueEntry(bytes, name: name, file: "\(name).yaml") else {
+        preconditionFailure("the shipped catalogue is broken: \(name)")
+      }
+      entries[name] = entry
+    }
+    return Catalogue(entries: entries)
+  }()
+
+  private init(entries: [String: CatalogueEntry]) { self.entries = entries }
+
+  /// The same with `more` in place of entries of their names.
+  public func with(_ more: [CatalogueEntry]) -> Catalogue {
+    Catalogue(entries: entries.merging(more.map { ($0.name, $0) }, uniquingKeysWith: { $1 }))
+  }
+
+  public var all: [CatalogueEntry] { entries.values.sorted { $0.name < $1.name } }
+
+  public subscript(_ kind: String) -> CatalogueEntry? { entries[kind] }
+
+  /// The providers that need no configuration: those whose address everybody shares.
+  public var providers: [Provider] {
+    all.compactMap { entry in
+      guard let url = entry.baseURL, url.secure else { return nil }
+      return Provider(name: entry.name, baseURL: url, credential: entry.credential, kind: entry.name, priceList: entry.priceList)
+    }
   }
 }

@@ -1,10 +1,11 @@
-public import Domain
+import Domain
 import Primitives
 public import Wire
 
 /// What kind of thing an endpoint does: the unit that scopes are granted in.
 public enum EndpointClass: UInt8, Sendable, CaseIterable {
-  case chat, completions, responses, messages, embeddings, images, audio, moderations, models, tokens
+  // Kept in activity by number: only ever added to.
+  case chat, completions, responses, messages, embeddings, images, audio, moderations, models, tokens, rerank, other
 
   public var name: StaticString {
     switch self {
@@ -18,18 +19,16 @@ public enum EndpointClass: UInt8, Sendable, CaseIterable {
     case .moderations: "moderations"
     case .models: "models"
     case .tokens: "tokens"
+    case .rerank: "rerank"
+    case .other: "other"
     }
   }
-}
 
-/// A wire format: where usage stands in an answer, and how streams are framed.
-public enum Dialect: UInt8, Sendable, CaseIterable {
-  case openaiChat, openaiResponses, anthropicMessages, gemini, bedrockConverse
-  /// Passed without a meter: audio, images, lists of models.
-  case opaque
-}
+  init?(_ name: String) {
+    guard let kind = Self.allCases.first(where: { "\($0.name)" == name }) else { return nil }
+    self = kind
+  }
 
-extension EndpointClass {
   /// Whether answers are made of tokens that a request can bound.
   public var generates: Bool {
     switch self {
@@ -42,49 +41,85 @@ extension EndpointClass {
   public var isFree: Bool { self == .models || self == .tokens || self == .moderations }
 }
 
-/// An allow-listed endpoint of a family.
+/// A wire format: where the model and usage stand, and how streams are framed. Named in the catalogue.
+public enum Dialect: String, Sendable, CaseIterable {
+  case openaiChat = "openai-chat"
+  case openaiResponses = "openai-responses"
+  case anthropicMessages = "anthropic-messages"
+  case gemini
+  case bedrockConverse = "bedrock-converse"
+  case bedrockInvoke = "bedrock-invoke"
+  case cohere, ollama, watsonx, replicate
+  /// Embeddings and ranks that count one kind of token.
+  case totalTokens = "total-tokens"
+  /// Passed without a meter: sounds, pictures, lists of models.
+  case opaque
+}
+
+/// An allow-listed endpoint of a catalogue entry: `POST /models/{model}:generateContent chat gemini`.
 public struct Endpoint: Sendable {
   public let kind: EndpointClass
   public let dialect: Dialect
   public let method: Wire.Method
-  /// Path below the version, before and after the model's name where the path has one.
-  let start: StaticString
-  let end: StaticString
-  /// Whether a path segment is a model's name.
-  public let namesModelInPath: Bool
+  /// The path between its placeholders; each placeholder is one segment, or the part of one.
+  private let pieces: [[UInt8]]
+  /// Which placeholder is the model; nil: none.
+  private let modelAt: Int?
 
-  /// `path` has `*` where the model's name stands.
-  init(
-    _ method: Wire.Method, _ start: StaticString, _ kind: EndpointClass, _ dialect: Dialect, model: Bool = false,
-    end: StaticString = ""
-  ) {
-    self.method = method
-    self.start = start
-    self.end = end
-    self.kind = kind
-    self.dialect = dialect
-    namesModelInPath = model
-  }
+  static let placeholder = "{}"
+  static let modelPlaceholder = "{model}"
 
-  /// The model's name in `path` (without query), as sent; empty where the path has none.
-  public func model(in path: Span<UInt8>) -> Range<Int> {
-    guard namesModelInPath else { return 0..<0 }
-    let version = Self.version(of: path)
-    return (version + start.utf8CodeUnitCount)..<(path.count - end.utf8CodeUnitCount)
-  }
-
-  /// A leading version may stand or not: it is part of some providers' base URL and of other providers' paths.
-  fileprivate static func version(of path: Span<UInt8>) -> Int {
-    path.starts(with: "/v1/") ? 3 : path.starts(with: "/v1beta/") ? 7 : 0
-  }
-
-  fileprivate func matches(_ rest: Span<UInt8>) -> Bool {
-    guard namesModelInPath else { return rest.equals(start) }
-    let (a, b) = (start.utf8CodeUnitCount, end.utf8CodeUnitCount)
-    guard rest.count > a + b, rest.starts(with: start), rest.extracting((rest.count - b)..<rest.count).equals(end) else {
-      return false
+  /// nil when the line cannot be read.
+  init?(_ line: String) {
+    let words = line.split(separator: " ")
+    guard words.count == 4, let method = Wire.Method.allCases.first(where: { "\($0.name)" == words[0] }),
+      let kind = EndpointClass(String(words[2])), let dialect = Dialect(rawValue: String(words[3])), words[1].hasPrefix("/"),
+      words[1].utf8.allSatisfy({ $0 > 32 && $0 < 127 && $0 != 63 && $0 != 35 && $0 != 37 })
+    else { return nil }
+    var (pieces, model): ([[UInt8]], Int?) = ([], nil)
+    var rest = words[1][...]
+    while let open = rest.firstIndex(of: "{"), let close = rest[open...].firstIndex(of: "}") {
+      let name = rest[open...close]
+      if name == Self.modelPlaceholder {
+        guard model == nil else { return nil }
+        model = pieces.count
+      } else if name != Self.placeholder {
+        return nil
+      }
+      pieces.append(Array(rest[..<open].utf8))
+      rest = rest[rest.index(after: close)...]
     }
-    return ModelName.isPlain(rest.extracting(a..<(rest.count - b)))
+    pieces.append(Array(rest.utf8))
+    (self.kind, self.dialect, self.method, self.pieces, modelAt) = (kind, dialect, method, pieces, model)
+  }
+
+  /// Whether a path segment is a model's name.
+  public var namesModelInPath: Bool { modelAt != nil }
+
+  /// Where the model stands in `path`, which is below the prefix and matches; nil when it does not match, empty without a model.
+  func match(_ path: Span<UInt8>) -> Range<Int>? {
+    var at = 0
+    var model = 0..<0
+    for (i, piece) in pieces.enumerated() {
+      guard path.count >= at + piece.count, path.extracting(at..<(at + piece.count)).equals(piece.span) else { return nil }
+      at += piece.count
+      guard i + 1 < pieces.count else { return at == path.count ? model : nil }
+      // A placeholder goes on to where the next piece begins; without a slash in between.
+      let start = at
+      let next = pieces[i + 1]
+      while at < path.count {
+        if !next.isEmpty, path.count >= at + next.count, path.extracting(at..<(at + next.count)).equals(next.span),
+          i + 2 < pieces.count || at + next.count == path.count
+        {
+          break
+        }
+        guard path[at] != UInt8(ascii: "/") else { return nil }
+        at += 1
+      }
+      guard ModelName.isPlain(path.extracting(start..<at)) else { return nil }
+      if i == modelAt { model = start..<at }
+    }
+    return nil
   }
 }
 
@@ -111,12 +146,13 @@ public enum ModelName {
     return dots < segment.count
   }
 
-  /// The byte that `%3A` or `%2F` at `i` stands for; nil for every other escape.
+  /// The byte that `%3A`, `%2F` or `%40` at `i` stands for; nil for every other escape.
   private static func escaped(_ segment: Span<UInt8>, at i: Int) -> UInt8? {
     guard i + 2 < segment.count else { return nil }
     switch (segment[i + 1], ASCII.lower(segment[i + 2])) {
     case (51, 97): return 58
     case (50, 102): return 47
+    case (52, 48): return 64
     default: return nil
     }
   }
@@ -135,80 +171,5 @@ public enum ModelName {
       }
     }
     return text
-  }
-}
-
-extension Provider.Family {
-  /// Endpoints that pass. What is missing here is refused: the provider's administration, minting of credentials, and
-  /// objects on the shared account (files, batches, stored responses), until each belongs to the key that made it.
-  var endpoints: [Endpoint] {
-    switch self {
-    case .openai: Self.openaiEndpoints
-    case .anthropic: Self.anthropicEndpoints
-    case .azure: Self.azureEndpoints
-    case .gemini: Self.geminiEndpoints
-    case .bedrock: Self.bedrockEndpoints
-    }
-  }
-
-  private static let openaiEndpoints: [Endpoint] = [
-    Endpoint(.post, "/chat/completions", .chat, .openaiChat),
-    Endpoint(.post, "/responses", .responses, .openaiResponses),
-    Endpoint(.post, "/embeddings", .embeddings, .openaiChat),
-    Endpoint(.post, "/completions", .completions, .openaiChat),
-    Endpoint(.post, "/moderations", .moderations, .opaque),
-    Endpoint(.post, "/images/generations", .images, .openaiResponses),
-    Endpoint(.post, "/images/edits", .images, .openaiResponses),
-    Endpoint(.post, "/images/variations", .images, .openaiResponses),
-    Endpoint(.post, "/audio/speech", .audio, .opaque),
-    Endpoint(.post, "/audio/transcriptions", .audio, .openaiResponses),
-    Endpoint(.post, "/audio/translations", .audio, .openaiResponses),
-    Endpoint(.get, "/models", .models, .opaque),
-    Endpoint(.get, "/models/", .models, .opaque, model: true),
-  ]
-
-  private static let anthropicEndpoints: [Endpoint] = [
-    Endpoint(.post, "/messages", .messages, .anthropicMessages),
-    Endpoint(.post, "/messages/count_tokens", .tokens, .opaque),
-    Endpoint(.post, "/complete", .completions, .opaque),
-    Endpoint(.get, "/models", .models, .opaque),
-    Endpoint(.get, "/models/", .models, .opaque, model: true),
-  ]
-
-  private static let azureEndpoints: [Endpoint] = [
-    Endpoint(.post, "/openai/deployments/", .chat, .openaiChat, model: true, end: "/chat/completions"),
-    Endpoint(.post, "/openai/deployments/", .completions, .openaiChat, model: true, end: "/completions"),
-    Endpoint(.post, "/openai/deployments/", .embeddings, .openaiChat, model: true, end: "/embeddings"),
-    Endpoint(.post, "/openai/deployments/", .images, .openaiResponses, model: true, end: "/images/generations"),
-    Endpoint(.post, "/openai/deployments/", .audio, .openaiResponses, model: true, end: "/audio/transcriptions"),
-    Endpoint(.post, "/openai/deployments/", .audio, .openaiResponses, model: true, end: "/audio/translations"),
-    Endpoint(.post, "/openai/deployments/", .audio, .opaque, model: true, end: "/audio/speech"),
-    Endpoint(.post, "/openai/v1/chat/completions", .chat, .openaiChat),
-    Endpoint(.post, "/openai/v1/responses", .responses, .openaiResponses),
-    Endpoint(.post, "/openai/v1/embeddings", .embeddings, .openaiChat),
-  ]
-
-  private static let geminiEndpoints: [Endpoint] = [
-    Endpoint(.post, "/models/", .chat, .gemini, model: true, end: ":generateContent"),
-    Endpoint(.post, "/models/", .chat, .gemini, model: true, end: ":streamGenerateContent"),
-    Endpoint(.post, "/models/", .embeddings, .opaque, model: true, end: ":embedContent"),
-    Endpoint(.post, "/models/", .embeddings, .opaque, model: true, end: ":batchEmbedContents"),
-    Endpoint(.post, "/models/", .tokens, .opaque, model: true, end: ":countTokens"),
-    Endpoint(.get, "/models", .models, .opaque),
-    Endpoint(.get, "/models/", .models, .opaque, model: true),
-  ]
-
-  private static let bedrockEndpoints: [Endpoint] = [
-    Endpoint(.post, "/model/", .chat, .bedrockConverse, model: true, end: "/converse"),
-    Endpoint(.post, "/model/", .chat, .opaque, model: true, end: "/converse-stream"),
-    Endpoint(.post, "/model/", .completions, .opaque, model: true, end: "/invoke"),
-    Endpoint(.post, "/model/", .completions, .opaque, model: true, end: "/invoke-with-response-stream"),
-  ]
-
-  /// The endpoint that `method` and `path` (without query) name, byte for byte; nil when none does.
-  public func endpoint(_ method: Wire.Method, _ path: Span<UInt8>) -> Endpoint? {
-    let rest = path.extracting(Endpoint.version(of: path)..<path.count)
-    for endpoint in endpoints where endpoint.method == method && endpoint.matches(rest) { return endpoint }
-    return nil
   }
 }

@@ -1,5 +1,5 @@
-public import Domain
 public import Primitives
+import Wire
 
 /// An error as the provider's own SDK expects it, so that it raises its own exception with our sentence in it.
 public struct ErrorBody: Sendable {
@@ -22,11 +22,11 @@ public struct ErrorBody: Sendable {
 
   /// The whole answer, head and body. `closing` adds `Connection: close`; `fields` adds header lines.
   public func write(
-    to buffer: inout ByteBuffer, family: Provider.Family, requestID: Span<UInt8>, closing: Bool, retryAfterMilliseconds: Int = 0,
+    to buffer: inout ByteBuffer, shape: ErrorShape, requestID: Span<UInt8>, closing: Bool, retryAfterMilliseconds: Int = 0,
     fields: (inout ByteBuffer) -> Void = { _ in }
   ) {
     var body = ByteBuffer(capacity: 512)
-    writeJSON(to: &body, family: family, requestID: requestID)
+    writeJSON(to: &body, shape: shape, requestID: requestID)
     buffer.append("HTTP/1.1 ")
     buffer.append(decimal: Int(status))
     buffer.append(" ")
@@ -34,12 +34,12 @@ public struct ErrorBody: Sendable {
     buffer.append("\r\nContent-Type: application/json\r\nContent-Length: ")
     buffer.append(decimal: body.count)
     buffer.append(mayRetry ? "\r\nx-should-retry: true\r\n" : "\r\nx-should-retry: false\r\n")
-    if family == .bedrock {
+    if shape == .amazon {
       buffer.append("x-amzn-ErrorType: ")
       buffer.append(amazonType)
       buffer.append("\r\n")
     }
-    buffer.append(family == .anthropic ? "request-id: " : "x-request-id: ")
+    buffer.append(shape == .anthropic ? "request-id: " : "x-request-id: ")
     buffer.append(requestID)
     buffer.append("\r\n")
     if retryAfterMilliseconds > 0 {
@@ -55,9 +55,25 @@ public struct ErrorBody: Sendable {
     buffer.append(body.readable)
   }
 
-  /// The last event of a stream that has to end: raised by the SDKs as an error of the API.
-  public func writeEvent(to buffer: inout ByteBuffer, dialect: Dialect, requestID: Span<UInt8>) {
-    let family: Provider.Family = dialect == .anthropicMessages ? .anthropic : dialect == .gemini ? .gemini : .openai
+  /// The last piece of a stream that has to end, in its framing: raised by the SDKs as an error of the API.
+  public func writeEvent(
+    to buffer: inout ByteBuffer, format: UsageMeter.Format, dialect: Dialect, shape: ErrorShape, requestID: Span<UInt8>
+  ) {
+    switch format {
+    case .lines:
+      writeJSON(to: &buffer, shape: shape, requestID: requestID)
+      buffer.append("\n")
+    case .frames:
+      var payload = ByteBuffer(capacity: 512)
+      writeJSON(to: &payload, shape: .amazon, requestID: requestID)
+      AmazonFrames.writeException(
+        status == 402 || status == 429 ? "throttlingException" : "modelStreamErrorException", payload.readable, to: &buffer)
+    default: writeServerSentEvent(to: &buffer, dialect: dialect, requestID: requestID)
+    }
+  }
+
+  private func writeServerSentEvent(to buffer: inout ByteBuffer, dialect: Dialect, requestID: Span<UInt8>) {
+    let shape: ErrorShape = dialect == .anthropicMessages ? .anthropic : dialect == .gemini ? .google : .openai
     if dialect == .anthropicMessages || dialect == .openaiResponses { buffer.append("event: error\n") }
     buffer.append("data: ")
     if dialect == .openaiResponses {
@@ -67,14 +83,14 @@ public struct ErrorBody: Sendable {
       writeMessage(to: &buffer)
       buffer.append("\",\"param\":null,\"sequence_number\":0}")
     } else {
-      writeJSON(to: &buffer, family: family, requestID: requestID)
+      writeJSON(to: &buffer, shape: shape, requestID: requestID)
     }
     buffer.append("\n\n")
   }
 
-  private func writeJSON(to buffer: inout ByteBuffer, family: Provider.Family, requestID: Span<UInt8>) {
-    switch family {
-    case .openai, .azure:
+  private func writeJSON(to buffer: inout ByteBuffer, shape: ErrorShape, requestID: Span<UInt8>) {
+    switch shape {
+    case .openai:
       buffer.append("{\"error\":{\"message\":\"")
       writeMessage(to: &buffer)
       buffer.append("\",\"type\":\"")
@@ -92,7 +108,7 @@ public struct ErrorBody: Sendable {
       buffer.append("\"}},\"request_id\":\"")
       buffer.append(requestID)
       buffer.append("\"}")
-    case .gemini:
+    case .google:
       buffer.append("{\"error\":{\"code\":")
       buffer.append(decimal: Int(status))
       buffer.append(",\"message\":\"")
@@ -102,13 +118,66 @@ public struct ErrorBody: Sendable {
       buffer.append("\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"")
       buffer.append(code)
       buffer.append("\",\"domain\":\"maskllm\"}]}}")
-    case .bedrock:
+    case .openrouter:
+      buffer.append("{\"error\":{\"code\":")
+      buffer.append(decimal: Int(status))
+      buffer.append(",\"message\":\"")
+      writeMessage(to: &buffer)
+      buffer.append("\",\"metadata\":{\"code\":\"")
+      buffer.append(code)
+      buffer.append("\"}}}")
+    case .text: writeField("error", to: &buffer)
+    case .detail: writeField("detail", to: &buffer)
+    case .title:
+      buffer.append("{\"title\":\"")
+      buffer.append(code)
+      buffer.append("\",\"detail\":\"")
+      writeMessage(to: &buffer)
+      buffer.append("\",\"status\":")
+      buffer.append(decimal: Int(status))
+      buffer.append("}")
+    case .databricks:
+      buffer.append("{\"error_code\":\"")
+      buffer.append(code)
+      buffer.append("\",\"message\":\"")
+      writeMessage(to: &buffer)
+      buffer.append("\"}")
+    case .cloudflare, .watsonx:
+      buffer.append(
+        shape == .cloudflare
+          ? "{\"success\":false,\"result\":null,\"messages\":[],\"errors\":[{\"code\":" : "{\"errors\":[{\"code\":")
+      if shape == .cloudflare {
+        buffer.append(decimal: Int(status))
+      } else {
+        buffer.append("\"")
+        buffer.append(code)
+        buffer.append("\"")
+      }
+      buffer.append(",\"message\":\"")
+      writeMessage(to: &buffer)
+      buffer.append("\"}]")
+      if shape == .watsonx {
+        buffer.append(",\"status_code\":")
+        buffer.append(decimal: Int(status))
+      }
+      buffer.append("}")
+    case .amazon, .message:
       buffer.append("{\"message\":\"")
       writeMessage(to: &buffer)
       buffer.append("\",\"code\":\"")
       buffer.append(code)
       buffer.append("\"}")
     }
+  }
+
+  private func writeField(_ name: StaticString, to buffer: inout ByteBuffer) {
+    buffer.append("{\"")
+    buffer.append(name)
+    buffer.append("\":\"")
+    writeMessage(to: &buffer)
+    buffer.append("\",\"code\":\"")
+    buffer.append(code)
+    buffer.append("\"}")
   }
 
   private func writeMessage(to buffer: inout ByteBuffer) {

@@ -1,4 +1,4 @@
-import Primitives
+public import Primitives
 
 /// A gateway's request target, taken apart: `/PROVIDER/NATIVE-PATH?QUERY`. Positions in the target.
 public struct GatewayTarget: Sendable {
@@ -20,5 +20,54 @@ public struct GatewayTarget: Sendable {
   public static func namesModel(_ query: Span<UInt8>) -> Bool {
     for i in query.indices where query.extracting(i..<query.count).starts(with: "model=") { return true }
     return false
+  }
+
+  /// Where the value of the parameter `key` stands in `target`; nil when there is none. The first one: a second is not passed on.
+  public static func key(in target: Span<UInt8>) -> Range<Int>? {
+    guard var i = target.firstIndex(of: UInt8(ascii: "?")) else { return nil }
+    while i < target.count {
+      let end = target.firstIndex(of: UInt8(ascii: "&"), from: i + 1) ?? target.count
+      if target.extracting((i + 1)..<end).starts(with: "key=") { return (i + 5)..<end }
+      i = end
+    }
+    return nil
+  }
+
+  /// Copies `query` (with its question mark, or empty) without parameters that carry a key: `key`, and `name` where it is one.
+  /// True when nothing is left.
+  public static func appendQuery(_ query: Span<UInt8>, without name: [UInt8]?, into target: inout ByteBuffer) -> Bool {
+    var isFirst = true
+    var i = 0
+    while i < query.count {
+      let end = query.firstIndex(of: UInt8(ascii: "&"), from: i + 1) ?? query.count
+      let parameter = query.extracting((i + 1)..<end)
+      let own = parameter.extracting(0..<(parameter.firstIndex(of: UInt8(ascii: "=")) ?? parameter.count))
+      let key: StaticString = "key"
+      if !isName(own, key.span), !(name.map { isName(own, $0.span) } ?? false) {
+        target.append(isFirst ? "?" : "&")
+        target.append(parameter)
+        isFirst = false
+      }
+      i = end
+    }
+    return isFirst
+  }
+
+  /// Whether `text` is `name` once its escapes are undone, as the provider does.
+  private static func isName(_ text: Span<UInt8>, _ name: Span<UInt8>) -> Bool {
+    var (i, n) = (0, 0)
+    while i < text.count {
+      var b = text[i]
+      if b == UInt8(ascii: "%"), i + 2 < text.count, let high = ASCII.hexadecimal(text[i + 1]),
+        let low = ASCII.hexadecimal(text[i + 2])
+      {
+        b = high << 4 | low
+        i += 2
+      }
+      guard n < name.count, name[n] == b else { return false }
+      i += 1
+      n += 1
+    }
+    return n == name.count
   }
 }

@@ -1,10 +1,9 @@
-public import Domain
 public import Primitives
 
 /// The header lines in which providers say how much is left, so that their SDKs wait as long as they should.
 public enum RateFields {
   public static func write(
-    _ limit: Int64, _ remaining: Int64, _ resetMilliseconds: Int, ofTokens: Bool, _ family: Provider.Family, _ now: Timestamp,
+    _ limit: Int64, _ remaining: Int64, _ resetMilliseconds: Int, ofTokens: Bool, _ shape: ErrorShape, _ now: Timestamp,
     to buffer: inout ByteBuffer
   ) {
     let kind: StaticString = ofTokens ? "tokens" : "requests"
@@ -14,7 +13,7 @@ public enum RateFields {
       buffer.append("\r\n")
     }
     func start(openai: StaticString, anthropic: StaticString, _ buffer: inout ByteBuffer) {
-      if family == .anthropic {
+      if shape == .anthropic {
         buffer.append("anthropic-ratelimit-")
         buffer.append(kind)
         buffer.append(anthropic)
@@ -29,7 +28,7 @@ public enum RateFields {
     field(limit, openai: "limit", anthropic: "-limit", &buffer)
     field(remaining, openai: "remaining", anthropic: "-remaining", &buffer)
     start(openai: "reset", anthropic: "-reset", &buffer)
-    if family == .anthropic {
+    if shape == .anthropic {
       // Anthropic's are moments, everybody else's are spans.
       let seconds = (now.milliseconds + Int64(resetMilliseconds) + 999).floorDivided(by: 1000)
       appendMoment(seconds, &buffer)

@@ -39,7 +39,10 @@ public struct RequestReader: Sendable {
       case .anthropicMessages: Self.anthropic
       case .gemini: Self.gemini
       case .bedrockConverse: Self.bedrock
-      case .opaque: Self.strictModel
+      case .bedrockInvoke, .cohere: Self.plainLimit
+      case .ollama: Self.ollama
+      case .watsonx: Self.watsonx
+      case .replicate, .totalTokens, .opaque: Self.strictModel
       }
   }
 
@@ -105,7 +108,9 @@ public struct RequestReader: Sendable {
       default: return .unclear
       }
     }
-    if dialect == .gemini || dialect == .bedrockConverse, probe.kind(Place.options) == .other { return .unclear }
+    if dialect == .gemini || dialect == .bedrockConverse || dialect == .ollama, probe.kind(Place.options) == .other {
+      return .unclear
+    }
     // A second spelling that Google's parser takes, too.
     if dialect == .gemini, probe.kind(Place.drafts) != .absent { return .unclear }
     return largest.map { .tokens($0) } ?? .absent
@@ -154,7 +159,7 @@ public struct RequestReader: Sendable {
   /// Names that we write ourselves.
   public enum StaticName: UInt8, Sendable {
     case maxTokens, maxCompletionTokens, maxOutputTokens, generationConfig, geminiMaxOutputTokens, inferenceConfig,
-      bedrockMaxTokens
+      bedrockMaxTokens, options, numPredict
 
     public var text: StaticString {
       switch self {
@@ -165,6 +170,8 @@ public struct RequestReader: Sendable {
       case .geminiMaxOutputTokens: "maxOutputTokens"
       case .inferenceConfig: "inferenceConfig"
       case .bedrockMaxTokens: "maxTokens"
+      case .options: "options"
+      case .numPredict: "num_predict"
       }
     }
   }
@@ -193,13 +200,25 @@ public struct RequestReader: Sendable {
     switch dialect {
     case .openaiChat: return insert(start, .member(name, tokens))
     case .openaiResponses: return insert(start, .member(.maxOutputTokens, tokens))
-    case .anthropicMessages: return insert(start, .member(.maxTokens, tokens))
-    case .gemini, .bedrockConverse:
+    case .anthropicMessages, .cohere, .watsonx: return insert(start, .member(.maxTokens, tokens))
+    case .gemini, .bedrockConverse, .ollama:
       let (outer, member): (StaticName, StaticName) =
-        dialect == .gemini ? (.generationConfig, .geminiMaxOutputTokens) : (.inferenceConfig, .bedrockMaxTokens)
+        switch dialect {
+        case .gemini: (.generationConfig, .geminiMaxOutputTokens)
+        case .ollama: (.options, .numPredict)
+        default: (.inferenceConfig, .bedrockMaxTokens)
+        }
       if probe.kind(Place.options) == .object { return insert(inner, .member(member, tokens)) }
       return insert(start, .object(outer, member, tokens))
-    case .opaque: return false
+    case .bedrockInvoke, .replicate, .totalTokens, .opaque: return false
+    }
+  }
+
+  /// Whether an answer can be given a limit that the request does not have.
+  public var canLimitOutput: Bool {
+    switch dialect {
+    case .bedrockInvoke, .replicate, .totalTokens, .opaque: false
+    default: true
     }
   }
 
@@ -245,4 +264,14 @@ public struct RequestReader: Sendable {
   private static let bedrock = all([
     ("inferenceConfig", .object(Place.options)), ("inferenceConfig.maxTokens", .number(Place.limit)),
   ])
+  // Models on Bedrock have their own names for it; Anthropic's is this one, and has to be there.
+  private static let plainLimit = all([("max_tokens", .number(Place.limit)), ("stream", .number(Place.stream))])
+  private static let ollama = all([
+    ("options", .object(Place.options)), ("options.num_predict", .number(Place.limit)), ("stream", .number(Place.stream)),
+  ])
+  private static let watsonx = JSONPaths(
+    [
+      ("", .object(Place.root)), ("model_id", .text(0)), ("max_tokens", .number(Place.limit)),
+      ("parameters.max_new_tokens", .number(Place.secondLimit)),
+    ], noticesCaseVariants: true)
 }

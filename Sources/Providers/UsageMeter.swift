@@ -1,15 +1,28 @@
-import Primitives
+public import Primitives
 import Wire
 
 /// Reads the usage block out of an answer while its bytes flow past. Keeps nothing else of it and allocates nothing.
 public struct UsageMeter: Sendable {
   /// How the answer is framed.
-  public enum Format: Sendable { case json, eventStream, other }
+  public enum Format: Sendable {
+    case json
+    /// Server-sent events.
+    case eventStream
+    /// One JSON document a line.
+    case lines
+    /// Amazon's frames.
+    case frames
+    case other
+
+    public var isStream: Bool { self == .eventStream || self == .lines || self == .frames }
+  }
 
   private var dialect: Dialect
   private var format: Format
   private var probe = JSONProbe()
   private var events = EventStreamSplitter()
+  private var amazon = AmazonFrames()
+  private var inner = Base64Member()
   private var sentinel: UInt64 = 0
   /// The stream has said that it is complete: what follows is only its end.
   public private(set) var isComplete = false
@@ -21,7 +34,7 @@ public struct UsageMeter: Sendable {
     self.format = dialect == .opaque ? .other : format
   }
 
-  /// Says what is coming, before the first byte. (In place: a meter is half a kilobyte, and moving it costs more than this.)
+  /// Says what is coming, before the first byte. (In place: a meter is a kilobyte, and moving it costs more than this.)
   public mutating func expect(_ dialect: Dialect, _ format: Format) {
     self.dialect = dialect
     self.format = dialect == .opaque ? .other : format
@@ -31,6 +44,8 @@ public struct UsageMeter: Sendable {
   public mutating func reset() {
     probe.reset()
     events = EventStreamSplitter()
+    amazon = AmazonFrames()
+    inner = Base64Member()
     (dialect, format, sentinel, isComplete, pieces) = (.opaque, .other, 0, false, 0)
   }
 
@@ -40,7 +55,9 @@ public struct UsageMeter: Sendable {
       contentType.count >= with.utf8CodeUnitCount && contentType.extracting(0..<with.utf8CodeUnitCount).equalsIgnoringCase(with)
     }
     if starts("text/event-stream") { return .eventStream }
-    return starts("application/json") ? .json : .other
+    if starts("application/json") { return .json }
+    if starts("application/x-ndjson") || starts("application/stream+json") || starts("application/jsonl") { return .lines }
+    return starts("application/vnd.amazon.eventstream") ? .frames : .other
   }
 
   public mutating func feed(_ bytes: Span<UInt8>) {
@@ -48,10 +65,13 @@ public struct UsageMeter: Sendable {
     case .other: return
     case .json: probe.feed(bytes, paths)
     case .eventStream: feedEvents(bytes)
+    case .lines: feedLines(bytes)
+    case .frames: feedFrames(bytes)
     }
   }
 
   private mutating func feedEvents(_ bytes: Span<UInt8>) {
+    let paths = paths
     var i = 0
     while true {
       switch events.step(bytes, from: i) {
@@ -69,6 +89,38 @@ public struct UsageMeter: Sendable {
     }
   }
 
+  private mutating func feedLines(_ bytes: Span<UInt8>) {
+    let paths = paths
+    var i = 0
+    while i < bytes.count {
+      let end = bytes.firstIndex(of: 10, from: i) ?? bytes.count
+      probe.feed(bytes.extracting(i..<end), paths)
+      if end < bytes.count { endEvent() }
+      i = end + 1
+    }
+  }
+
+  private mutating func feedFrames(_ bytes: Span<UInt8>) {
+    let paths = paths
+    var i = 0
+    while true {
+      switch amazon.step(bytes, from: i) {
+      case .payload(let range):
+        if dialect == .bedrockInvoke {
+          inner.feed(bytes.extracting(range), into: &probe, paths)
+        } else {
+          probe.feed(bytes.extracting(range), paths)
+        }
+        i = range.upperBound
+      case .endOfFrame(let used):
+        endEvent()
+        inner = Base64Member()
+        i = used
+      case .more, .invalid: return
+      }
+    }
+  }
+
   private static let done: UInt64 = 0x5B44_4F4E_455D  // "[DONE]"
 
   private mutating func endEvent() {
@@ -82,100 +134,137 @@ public struct UsageMeter: Sendable {
       } else if hasType(ending: ".delta") {
         pieces += 1
       }
-    case .gemini: pieces += 1
-    case .bedrockConverse, .opaque: break
+    case .cohere:
+      if isType("message-end") || isType("stream-end") {
+        isComplete = true
+      } else if isType("content-delta") || isType("text-generation") {
+        pieces += 1
+      }
+    case .opaque: break
+    default: pieces += 1
     }
     sentinel = 0
     probe.startNextDocument()
   }
 
   private func isType(_ name: StaticString) -> Bool {
-    let text = probe.text(1)
+    let text = probe.text(UsagePaths.Text.type)
     return text.span.equals(name)
   }
 
   private func hasType(ending: StaticString) -> Bool {
-    let text = probe.text(1)
+    let text = probe.text(UsagePaths.Text.type)
     let n = ending.utf8CodeUnitCount
     return text.count >= n && text.span.extracting((text.count - n)..<text.count).equals(ending)
   }
 
   /// What has been read so far.
   public var usage: Usage {
+    typealias Place = UsagePaths.Number
     var usage = Usage(
-      input: probe.number(0), output: probe.number(1), cacheRead: probe.number(2), cacheWrite: probe.number(3),
-      reasoning: probe.number(4), audioInput: probe.number(5), audioOutput: probe.number(6))
-    // OpenAI counts cached tokens inside the input, Anthropic beside it. Only a plausible part is taken off: one hosted
-    // model reports 163 cached tokens of 7.
-    if dialect == .gemini, let reasoning = usage.reasoning {
-      // Thoughts stand beside the candidates.
-      usage.output = (usage.output ?? 0) + reasoning
-    }
-    if dialect != .anthropicMessages, dialect != .bedrockConverse, let input = usage.input {
-      let cached = (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0)
-      if cached <= input { usage.input = input - cached }
+      input: probe.number(Place.input), output: probe.number(Place.output), cacheRead: probe.number(Place.cacheRead),
+      cacheWrite: probe.number(Place.cacheWrite), reasoning: probe.number(Place.reasoning))
+    switch dialect {
+    case .anthropicMessages:
+      // One request can be several turns, of which the block itself counts the last only.
+      if let sum = probe.number(Place.inputSum), let output = probe.number(Place.outputSum) {
+        (usage.input, usage.output) = (sum, output)
+        usage.cacheRead = probe.number(Place.cacheReadSum) ?? usage.cacheRead
+        usage.cacheWrite = probe.number(Place.cacheWriteSum) ?? usage.cacheWrite
+      }
+    case .bedrockConverse, .bedrockInvoke, .cohere, .ollama, .watsonx, .replicate: break
+    case .gemini:
+      // Thoughts stand beside the candidates, what tools brought beside the prompt.
+      if let reasoning = usage.reasoning { usage.output = (usage.output ?? 0) + reasoning }
+      takeCachedOff(&usage)
+      if let tools = probe.number(Place.audioInput) { usage.input = (usage.input ?? 0) + tools }
+    default:
+      (usage.audioInput, usage.audioOutput) = (probe.number(Place.audioInput), probe.number(Place.audioOutput))
+      takeCachedOff(&usage)
     }
     return usage
   }
 
+  /// OpenAI counts cached tokens inside the input, Anthropic beside it. Only a plausible part is taken off: one hosted model
+  /// reports 163 cached tokens of 7.
+  private func takeCachedOff(_ usage: inout Usage) {
+    guard let input = usage.input else { return }
+    let cached = (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0)
+    if cached <= input { usage.input = input - cached }
+  }
+
+  /// What the provider says it costs, where it does. One hosted model says 0 of everything: that is no price.
+  public var cost: NanoDollars? {
+    guard let cost = probe.number(UsagePaths.Number.cost), cost > 0 else { return nil }
+    return NanoDollars(cost)
+  }
+
   /// The tariff that the provider says it has charged.
   public var service: Price.Service {
-    let tier = probe.text(2)
+    let tier = probe.text(UsagePaths.Text.service)
     return tier.span.equals("priority") ? .priority : tier.span.equals("batch") ? .batch : .standard
   }
 
   /// The model that the provider says answered.
-  public var model: JSONText { JSONText(probe.text(0)) }
+  public var model: JSONText { JSONText(probe.text(UsagePaths.Text.model)) }
 
-  private var paths: JSONPaths {
-    switch dialect {
-    case .anthropicMessages: Self.anthropic
-    case .gemini: Self.gemini
-    case .bedrockConverse: Self.bedrock
-    default: Self.openai
+  private var paths: JSONPaths { dialect == .totalTokens ? UsagePaths.totalTokens : UsagePaths.of(dialect) }
+}
+
+/// Decodes the member `bytes` of a small document, which is base64 of another, and has that one read.
+struct Base64Member: Sendable {
+  private var matched = 0
+  private var isOver = false
+  private var bits: UInt32 = 0
+  private var count = 0
+
+  init() {}
+
+  mutating func feed(_ bytes: Span<UInt8>, into probe: inout JSONProbe, _ paths: JSONPaths) {
+    let start: StaticString = "\"bytes\":\""
+    var decoded = InlineArray<96, UInt8>(repeating: 0)
+    var n = 0
+    for i in bytes.indices where !isOver {
+      let b = bytes[i]
+      if matched < start.utf8CodeUnitCount {
+        matched = start.span[matched] == b ? matched + 1 : start.span[0] == b ? 1 : 0
+        continue
+      }
+      guard let value = Self.value(b) else {
+        isOver = true
+        break
+      }
+      bits = bits << 6 | UInt32(value)
+      count += 1
+      guard count == 4 else { continue }
+      for shift: UInt32 in [16, 8, 0] {
+        decoded[n] = UInt8(truncatingIfNeeded: bits >> shift)
+        n += 1
+      }
+      (bits, count) = (0, 0)
+      if n == 96 {
+        probe.feed(decoded.span, paths)
+        n = 0
+      }
     }
+    if isOver, count > 1 {
+      // The last group: two digits are a byte, three are two.
+      let rest = bits << UInt32(6 * (4 - count))
+      decoded[n] = UInt8(truncatingIfNeeded: rest >> 16)
+      n += 1
+      if count == 3 {
+        decoded[n] = UInt8(truncatingIfNeeded: rest >> 8)
+        n += 1
+      }
+      count = 0
+    }
+    if n > 0 { probe.feed(decoded.span.extracting(0..<n), paths) }
   }
 
-  private static let gemini = JSONPaths([
-    ("modelVersion", .text(0)), ("usageMetadata.promptTokenCount", .number(0)),
-    ("usageMetadata.candidatesTokenCount", .number(1)),
-    ("usageMetadata.cachedContentTokenCount", .number(2)), ("usageMetadata.thoughtsTokenCount", .number(4)),
-  ])
-
-  private static let bedrock = JSONPaths([
-    ("usage.inputTokens", .number(0)), ("usage.outputTokens", .number(1)), ("usage.cacheReadInputTokens", .number(2)),
-    ("usage.cacheWriteInputTokens", .number(3)),
-  ])
-
-  private static let openai: JSONPaths = {
-    var paths: [(String, JSONPaths.Slot)] = [
-      ("model", .text(0)), ("type", .text(1)), ("response.model", .text(0)), ("service_tier", .text(2)),
-      ("response.service_tier", .text(2)),
-    ]
-    for prefix in ["usage.", "response.usage."] {
-      for (name, slot) in [
-        ("prompt_tokens", 0), ("input_tokens", 0), ("completion_tokens", 1), ("output_tokens", 1),
-        ("prompt_tokens_details.cached_tokens", 2),
-        ("input_tokens_details.cached_tokens", 2), ("prompt_tokens_details.cache_write_tokens", 3),
-        ("input_tokens_details.cache_write_tokens", 3), ("completion_tokens_details.reasoning_tokens", 4),
-        ("output_tokens_details.reasoning_tokens", 4), ("prompt_tokens_details.audio_tokens", 5),
-        ("input_tokens_details.audio_tokens", 5), ("completion_tokens_details.audio_tokens", 6),
-        ("output_tokens_details.audio_tokens", 6),
-      ] { paths.append((prefix + name, .number(slot))) }
-    }
-    return JSONPaths(paths)
-  }()
-
-  private static let anthropic: JSONPaths = {
-    var paths: [(String, JSONPaths.Slot)] = [
-      ("model", .text(0)), ("type", .text(1)), ("message.model", .text(0)), ("usage.service_tier", .text(2)),
-      ("message.usage.service_tier", .text(2)),
-    ]
-    for prefix in ["usage.", "message.usage."] {
-      for (name, slot) in [
-        ("input_tokens", 0), ("output_tokens", 1), ("cache_read_input_tokens", 2), ("cache_creation_input_tokens", 3),
-      ] { paths.append((prefix + name, .number(slot))) }
-    }
-    return JSONPaths(paths)
-  }()
+  private static func value(_ b: UInt8) -> UInt8? {
+    if b &- 65 < 26 { return b - 65 }
+    if b &- 97 < 26 { return b - 71 }
+    if ASCII.isDigit(b) { return b + 4 }
+    return b == UInt8(ascii: "+") ? 62 : b == UInt8(ascii: "/") ? 63 : nil
+  }
 }

@@ -8,6 +8,8 @@ public struct DataDirectory: ~Copyable, Sendable {
   private let lock: Int32
 
   public static func storePath(_ path: String) -> String { "\(path)/maskllm.db" }
+  /// Where the user's own catalogue files are.
+  public static func cataloguePath(_ directory: String) -> String { "\(directory)/catalogue" }
   public static func socketPath(_ path: String) -> String { "\(path)/admin.sock" }
   public static func keyFilePath(_ path: String) -> String { "\(path)/unseal.key" }
 

@@ -9,6 +9,12 @@ public struct JSONPaths: Sendable {
     case number(Int)
     /// A string goes to this place, 0..<`JSONProbe.textsMax`.
     case text(Int)
+    /// Numbers at this path are added up in this place.
+    case sum(Int)
+    /// A number with a fraction goes to this place, times ten to the power, rounded up.
+    case scaled(Int, power: Int)
+    /// A list begins here whose sums are those of this document: the sums so far are forgotten.
+    case sums
     /// Of an object, only where it stands (`JSONProbe.place`); shares its numbering with the numbers.
     case object(Int)
   }
@@ -31,7 +37,7 @@ public struct JSONPaths: Sendable {
   static let none: UInt8 = 255
   static let root: UInt8 = 0
 
-  /// `paths` are names joined by dots (`usage.prompt_tokens`); at most 63 nodes and 47 bytes a name.
+  /// `paths` are names joined by dots (`usage.prompt_tokens`), `[]` for the entries of a list (`results.[].count`); at most 63 nodes and 47 bytes a name.
   ///
   /// With `noticesCaseVariants`, names that differ from these in the case of their letters only are reported (a check per name,
   /// for documents that a decision depends on).
@@ -68,6 +74,13 @@ public struct JSONPaths: Sendable {
       i = node.sibling
     }
     return false
+  }
+
+  /// The node of the entries of a list.
+  func entry(of parent: UInt8) -> UInt8 {
+    guard parent != Self.none, nodes[Int(parent)].hasChildren else { return Self.none }
+    let name: StaticString = "[]"
+    return child(of: parent, name.span)
   }
 
   func child(of parent: UInt8, _ name: Span<UInt8>) -> UInt8 {

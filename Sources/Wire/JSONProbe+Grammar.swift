@@ -28,7 +28,7 @@ extension JSONProbe {
     case .afterValue:
       let inObject = objects >> UInt64(depth - 1) & 1 == 1
       if b == UInt8(ascii: ",") {
-        node = JSONPaths.none
+        node = inObject ? JSONPaths.none : stack[depth - 1]
         state = inObject ? .key : .value
         return true
       }
@@ -43,10 +43,12 @@ extension JSONProbe {
     case UInt8(ascii: "{"), UInt8(ascii: "["):
       guard depth < Self.depthMax else { return false }
       let isObject = b == UInt8(ascii: "{")
-      stack[depth] = isObject ? node : JSONPaths.none
+      // Below a list's entry a name can come again: nodes there say nothing of duplicates, and nobody asks.
+      let entry = isObject ? JSONPaths.none : paths.entry(of: node)
+      stack[depth] = isObject ? node : entry
       objects = objects & ~(1 << UInt64(depth)) | (isObject ? 1 << UInt64(depth) : 0)
       depth += 1
-      node = JSONPaths.none
+      node = entry
       state = isObject ? .firstKey : .arrayFirst
     case UInt8(ascii: "\""):
       if case .text(let slot) = slot(paths) {
@@ -57,9 +59,11 @@ extension JSONProbe {
       }
     case UInt8(ascii: "-"):
       (number, isNegative, isIntegral, state) = (0, true, true, .minus)
+      startDigits(0)
     case 48...57:
       (number, isNegative, isIntegral) = (Int64(b - 48), false, true)
       state = b == 48 ? .zero : .integer
+      startDigits(number)
     case UInt8(ascii: "t"): startLiteral(0x65_7572, 1)  // "rue", "alse", "ull": what is still to come, first byte lowest
     case UInt8(ascii: "f"): startLiteral(0x6573_6C61, 0)
     case UInt8(ascii: "n"): startLiteral(0x6C_6C75, -1)
@@ -74,8 +78,15 @@ extension JSONProbe {
     case .number(let slot): (kinds[slot], starts[slot], ends[slot]) = (.other, position, position)
     case .object(let slot):
       (kinds[slot], starts[slot], ends[slot]) = (b == UInt8(ascii: "{") ? .object : .other, position, position)
-    case .inner, .text: break
+    case .sums:
+      for i in Self.sums { numbers[i] = 0 }
+      numbersPresent &= ~(0xF << UInt16(Self.sums.lowerBound))
+    case .inner, .text, .sum, .scaled: break
     }
+  }
+
+  private mutating func startDigits(_ first: Int64) {
+    (digits, fractionDigits, exponent, isExponentNegative) = (first, 0, 0, false)
   }
 
   private func slot(_ paths: JSONPaths) -> JSONPaths.Slot { node == JSONPaths.none ? .inner : paths.nodes[Int(node)].slot }
@@ -97,12 +108,38 @@ extension JSONProbe {
 
   /// `end` is the position after the value.
   private mutating func store(_ value: Int64, _ kind: Kind, end: Int, _ paths: JSONPaths) {
-    if case .number(let slot) = slot(paths) {
+    switch slot(paths) {
+    case .number(let slot):
       (kinds[slot], ends[slot]) = (kind, end)
       guard kind != .null else { return }
       numbers[slot] = value
-      numbersPresent |= 1 << UInt8(slot)
+      numbersPresent |= 1 << UInt16(slot)
+    case .sum(let slot) where kind == .integer:
+      numbers[slot] = numbers[slot].addingReportingOverflow(value).partialValue
+      numbersPresent |= 1 << UInt16(slot)
+    default: break
     }
+  }
+
+  /// A number that may have a fraction, times ten to the power of its slot; one that does not fit is as large as there is.
+  private mutating func storeScaled(_ paths: JSONPaths) {
+    guard case .scaled(let slot, let power) = slot(paths), !isNegative else { return }
+    var places = power - fractionDigits + (isExponentNegative ? -exponent : exponent)
+    var value = digits
+    var isRounded = false
+    while places < 0, value > 0 {
+      isRounded = isRounded || value % 10 != 0
+      value /= 10
+      places += 1
+    }
+    while places > 0, value > 0 {
+      let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+      value = overflow ? .max : product
+      if overflow { break }
+      places -= 1
+    }
+    numbers[slot] = isRounded && value < .max ? value + 1 : value
+    numbersPresent |= 1 << UInt16(slot)
   }
 
   private mutating func startLiteral(_ rest: UInt32, _ value: Int64) {
@@ -126,28 +163,38 @@ extension JSONProbe {
       guard isDigit else { return false }
       state = b == 48 ? .zero : .integer
       number = Int64(b - 48)
+      digits = number
       return true
     case .integer where isDigit:
       let (product, overflow) = number.multipliedReportingOverflow(by: 10)
       let (sum, overflow2) = product.addingReportingOverflow(Int64(b - 48))
-      if overflow || overflow2 { isIntegral = false } else { number = sum }
+      if overflow || overflow2 { isIntegral = false } else { (number, digits) = (sum, sum) }
       return true
     case .point, .fraction:
       if isDigit {
         state = .fraction
+        // Sixteen places of money are enough.
+        if digits < 100_000_000_000_000_000, fractionDigits < 16 {
+          digits = digits * 10 + Int64(b - 48)
+          fractionDigits += 1
+        }
         return true
       }
       guard state == .fraction else { return false }
     case .exponent:
       if b == UInt8(ascii: "+") || b == UInt8(ascii: "-") {
         state = .exponentSign
+        isExponentNegative = b == UInt8(ascii: "-")
         return true
       }
       fallthrough
     case .exponentSign:
       state = .exponentDigits
+      if isDigit { exponent = min(exponent * 10 + Int(b - 48), 1000) }
       return isDigit
-    case .exponentDigits where isDigit: return true
+    case .exponentDigits where isDigit:
+      exponent = min(exponent * 10 + Int(b - 48), 1000)
+      return true
     default: break
     }
     if b == UInt8(ascii: "."), state == .zero || state == .integer {
@@ -164,6 +211,7 @@ extension JSONProbe {
   /// Ends a number that may end here; false when it may not, or when there is none.
   mutating func endNumber(_ paths: JSONPaths) -> Bool {
     guard state == .zero || state == .integer || state == .fraction || state == .exponentDigits else { return false }
+    storeScaled(paths)
     if isIntegral { store(isNegative ? -number : number, .integer, end: position, paths) }
     endValue()
     return true

@@ -5,7 +5,9 @@ import Primitives
 /// Strict means RFC 8259 and nothing else: no BOM, no trailing comma, valid UTF-8, paired surrogates, depth up to `depthMax`.
 /// A name that occurs twice in an object that is read, after unescaping, is reported as a duplicate.
 public struct JSONProbe: Sendable {
-  public static let numbersMax = 8
+  public static let numbersMax = 12
+  /// Places that `JSONPaths.Slot.sum` adds up in.
+  public static let sums = 8..<12
   public static let textsMax = 3
   /// Bytes kept of a string value; a longer one is reported as absent and sets `isTruncated`.
   public static let textMax = 128
@@ -46,11 +48,11 @@ public struct JSONProbe: Sendable {
   /// Where the paths notice it: a name that differs from one asked for in the case of its letters only: which of them a parser takes is its own taste.
   public internal(set) var hasCaseVariant = false
   public internal(set) var isTruncated = false
-  var numbers = InlineArray<8, Int64>(repeating: 0)
-  var numbersPresent: UInt8 = 0
-  var kinds = InlineArray<8, Kind>(repeating: .absent)
-  var starts = InlineArray<8, Int>(repeating: 0)
-  var ends = InlineArray<8, Int>(repeating: 0)
+  var numbers = InlineArray<12, Int64>(repeating: 0)
+  var numbersPresent: UInt16 = 0
+  var kinds = InlineArray<12, Kind>(repeating: .absent)
+  var starts = InlineArray<12, Int>(repeating: 0)
+  var ends = InlineArray<12, Int>(repeating: 0)
   var texts: InlineArray<3, Text> = [Text(), Text(), Text()]
   /// Bytes fed before the byte at hand.
   var position = 0
@@ -69,6 +71,11 @@ public struct JSONProbe: Sendable {
   var number: Int64 = 0
   var isNegative = false
   var isIntegral = true
+  /// All digits so far as one number, how many of them stand behind the point, and the exponent.
+  var digits: Int64 = 0
+  var fractionDigits = 0
+  var exponent = 0
+  var isExponentNegative = false
   var literal: UInt32 = 0
   var literalValue: Int64 = -1
   var unit: UInt32 = 0
@@ -81,7 +88,7 @@ public struct JSONProbe: Sendable {
   public init() {}
 
   /// The number at `slot`, if the document had one there that is an integer within 63 bits.
-  public func number(_ slot: Int) -> Int64? { numbersPresent & (1 << UInt8(slot)) != 0 ? numbers[slot] : nil }
+  public func number(_ slot: Int) -> Int64? { numbersPresent & (1 << UInt16(slot)) != 0 ? numbers[slot] : nil }
 
   /// What stood at `slot`: a value that is no integer is not in `number`, but is here.
   public func kind(_ slot: Int) -> Kind { kinds[slot] }

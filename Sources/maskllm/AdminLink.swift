@@ -4,6 +4,7 @@ import FoundationEssentials
 import KeyService
 import PolicyEngine
 import Primitives
+import Providers
 import Storage
 import Transport
 import Vault
@@ -40,7 +41,9 @@ struct AdminLink {
       throw Fault(
         .notFound, "\(path) is not initialised", hint: "run 'maskllm init' first, or name another directory with --data")
     }
-    let service = KeyService(store: try SQLiteStore.open(in: try DataDirectory.take(path, creating: false)), sink: Nobody())
+    let catalogue = try Catalogue.with(folder: DataDirectory.cataloguePath(path))
+    let service = KeyService(
+      store: try SQLiteStore.open(in: try DataDirectory.take(path, creating: false)), sink: Nobody(), catalogue: catalogue)
     let secret = try Unsealing.secret(path: path, method: try service.sealMethod(), arguments)
     try service.unseal(secret: secret.span)
     return AdminAPI(service: service, version: Version.text)

@@ -11,8 +11,8 @@ struct DemoSetup: Sendable {
   let listener: ListenerBox
   private let port: UInt16
   private let paceMilliseconds: Int
-  static let providers: [(name: String, family: Provider.Family, credential: Provider.CredentialStyle)] = [
-    ("demo", .openai, .bearer), ("demo-anthropic", .anthropic, .xAPIKey),
+  static let providers: [(name: String, kind: String, credential: CredentialStyle)] = [
+    ("demo", "openai-compatible", .bearer), ("demo-anthropic", "anthropic", .header("x-api-key")),
   ]
   private static let keyName = "demo"
 
@@ -31,12 +31,12 @@ struct DemoSetup: Sendable {
 
   /// Points the demo providers at this run's port and makes a key for them that ends in a day; the last run's ends now.
   func install(in service: KeyService) async throws(Fault) -> Result {
-    for (name, family, credential) in Self.providers {
+    for (name, kind, credential) in Self.providers {
       for entry in try service.listProviderKeys() where entry.key.provider == name {
         try await service.removeProviderKey(entry.key.id)
       }
       let url = try BaseURL("http://127.0.0.1:\(port)")
-      try await service.setProvider(Provider(name: name, baseURL: url, credential: credential, family: family))
+      try await service.setProvider(Provider(name: name, baseURL: url, credential: credential, kind: kind))
       let secret = SecretBytes(copying: Array("\(DemoProvider.key)".utf8).span)
       _ = try await service.addProviderKey(provider: name, name: "demo", secret: secret)
     }

@@ -3,50 +3,48 @@ import Primitives
 import Wire
 
 enum ProviderCommands {
-  static let all = [list, add]
+  static let all = [list, add, kinds]
 
   private static let list = Command(
     path: ["provider", "list"], summary: "list the providers", options: Unsealing.options + [Command.json]
   ) {
     arguments throws(Fault) in
-    try printList("/v1/providers", arguments, ["NAME", "BASE URL", "FAMILY", "CREDENTIAL", "KEYS"]) {
+    try printList("/v1/providers", arguments, ["NAME", "BASE URL", "KIND", "CREDENTIAL", "KEYS"]) {
       (provider: ProviderDocument) in
-      [provider.name, provider.base_url, provider.family, provider.credential, "\(provider.keys ?? 0)"]
+      [provider.name, provider.base_url, provider.kind, provider.credential, "\(provider.keys ?? 0)"]
     }
   }
 
   private static let add = Command(
     path: ["provider", "add"], operand: "NAME", summary: "add a provider, or change one",
     options: Unsealing.options + [
-      Option(name: "base-url", value: "URL", help: "where it lives; https, or http on loopback"),
-      Option(name: "family", value: "openai|anthropic|azure|gemini|bedrock", help: "whose endpoints it speaks (default: openai)"),
-      Option(name: "credential", value: "STYLE", help: "bearer, x-api-key, api-key or x-goog-api-key (default: the family's)"),
+      Option(name: "base-url", value: "URL", help: "where it lives; https, or http on loopback (default: its kind's)"),
+      Option(name: "kind", value: "KIND", help: "whose endpoints it has (default: that of its name, else openai-compatible)"),
+      Option(name: "credential", value: "STYLE", help: "bearer, basic, header:NAME or query:NAME (default: its kind's)"),
       Option(name: "price-list", value: "NAME", help: "what its models cost, such as openai (default: its own name)"),
       Option(name: "ca-file", value: "PATH", help: "trust only the authorities in this PEM file (default: the system's)"),
       Command.json,
     ]
   ) { arguments throws(Fault) in
     let name = try arguments.operand("NAME")
-    guard let url = arguments.value("base-url") else {
-      throw Fault(.invalidInput, "'--base-url' is missing", hint: "for example https://llm.example.com/v1")
-    }
-    let family = arguments.value("family") ?? "openai"
-    let document = NewProvider(
-      name: name, base_url: url, credential: arguments.value("credential") ?? styles[family] ?? "bearer",
-      family: family,
-      authority_file: arguments.value("ca-file"), price_list: arguments.value("price-list"))
+    var document = NewProviderDocument(name: name)
+    (document.base_url, document.kind) = (arguments.value("base-url"), arguments.value("kind"))
+    (document.credential, document.price_list) = (arguments.value("credential"), arguments.value("price-list"))
+    document.authority_file = arguments.value("ca-file")
     let body = try AdminLink.open(arguments).call(.post, "/v1/providers", json: document)
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
     Terminal.result("provider '\(name)' is set")
     Terminal.note("next: maskllm provider-key add \(name)")
   }
 
-  /// How a family's own API takes its key.
-  private static let styles = ["anthropic": "x-api-key", "azure": "api-key", "gemini": "x-goog-api-key"]
-
-  private struct NewProvider: Encodable {
-    let name, base_url, credential, family: String
-    let authority_file, price_list: String?
+  private static let kinds = Command(
+    path: ["provider", "kinds"], summary: "list the kinds of providers that are known",
+    options: Unsealing.options + [Command.json]
+  ) { arguments throws(Fault) in
+    let headings = ["KIND", "TITLE", "BASE URL", "CREDENTIAL", "ERRORS"]
+    try printList("/v1/provider-kinds", arguments, headings) { (kind: KindDocument) in
+      [kind.name, kind.title, kind.base_url ?? "yours", kind.credential, kind.errors]
+    }
   }
 }
 

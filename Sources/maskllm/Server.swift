@@ -37,7 +37,9 @@ final class Server: @unchecked Sendable {
     self.dataDirectory = dataDirectory
     let switchboard = Switchboard()
     let log = log
-    service = KeyService(store: store, sink: switchboard) { account, percent in
+    service = KeyService(
+      store: store, sink: switchboard, catalogue: try Catalogue.with(folder: DataDirectory.cataloguePath(dataDirectory))
+    ) { account, percent in
       log.warn("\(account): \(percent) % are spent")
     }
     if let certificate = settings.certificateFile, let key = settings.keyFile {

@@ -101,12 +101,16 @@ struct AdminAPITests {
   @Test(
     "providers are checked",
     arguments: [
-      #"{"name":"p","base_url":"http://api.test","credential":"bearer","family":"openai"}"#,
-      #"{"name":"P","base_url":"https://api.test","credential":"bearer","family":"openai"}"#,
-      #"{"name":"p","base_url":"https://api.test","credential":"cookie","family":"openai"}"#,
-      #"{"name":"p","base_url":"https://api.test","credential":"bearer","family":"other"}"#,
-      #"{"name":"healthz","base_url":"https://api.test","credential":"bearer","family":"openai"}"#,
-      #"{"name":"p","credential":"bearer","family":"openai"}"#,
+      #"{"name":"p","base_url":"http://api.test","credential":"bearer","kind":"openai-compatible"}"#,
+      #"{"name":"P","base_url":"https://api.test","credential":"bearer","kind":"openai-compatible"}"#,
+      #"{"name":"p","base_url":"https://api.test","credential":"cookie","kind":"openai-compatible"}"#,
+      #"{"name":"p","base_url":"https://api.test","credential":"bearer","kind":"other"}"#,
+      #"{"name":"healthz","base_url":"https://api.test","credential":"bearer","kind":"openai-compatible"}"#,
+      #"{"name":"p","credential":"bearer","kind":"openai-compatible","x":1}"#,
+      #"{"name":"p","credential":"header:Host","base_url":"https://api.test"}"#,
+      #"{"name":"p","credential":"header:content-length","base_url":"https://api.test"}"#,
+      #"{"name":"p","credential":"query:a b","base_url":"https://api.test"}"#,
+      #"{"name":"p","kind":"azure"}"#,
     ])
   func providers(body: String) async { #expect(await call(.post, "/v1/providers", body).status == 400) }
 

@@ -80,7 +80,7 @@ class Gateway(Process):
         if upstream:
             extra = ["--ca-file", ca] if ca else []
             cli(self.data, "provider", "add", "up", "--base-url", upstream, *extra)
-            cli(self.data, "provider", "add", "ant", "--base-url", upstream, "--family", "anthropic", *extra)
+            cli(self.data, "provider", "add", "ant", "--base-url", upstream, "--kind", "anthropic", *extra)
             for name in ("up", "ant"):
                 cli(self.data, "provider-key", "add", name, input=DEMO_KEY + "\n")
         self.start(args, env)

@@ -49,7 +49,10 @@ def test_tables_are_for_people(data):
     lines = cli(data, "key", "list").split("\n")
     assert lines[0].split() == ["ID", "NAME", "STATE", "TEAM", "POLICY", "PROVIDERS", "CREATED", "EXPIRES"]
     assert lines[1].split()[1:6] == ["a", "active", "-", "-", "openai"]
-    assert cli(data, "provider", "list").split("\n")[1].split()[:2] == ["anthropic", "https://api.anthropic.com"]
+    assert ["anthropic", "https://api.anthropic.com", "anthropic", "header:x-api-key", "0"] in [l.split() for l in cli(data, "provider", "list").split("\n")]
+    kinds = {l.split()[0] for l in cli(data, "provider", "kinds").split("\n")}
+    assert {"openai", "openai-compatible", "azure", "anthropic", "gemini", "vertex", "bedrock", "mistral", "cohere", "groq", "together", "fireworks", "deepseek", "xai", "perplexity", "openrouter",
+            "huggingface", "nvidia", "cerebras", "replicate", "voyage", "jina", "ai21", "databricks", "cloudflare", "watsonx", "ollama", "vllm", "lmstudio", "llamacpp", "litellm"} <= kinds
     assert cli(data, "provider-key", "list") == "ID  PROVIDER  NAME  VERSION  USABLE  CREATED"
     assert cli(data, "activity").startswith("TIME")
 
@@ -83,8 +86,8 @@ def test_secrets_come_from_a_descriptor_or_standard_input(data):
     (["key", "list", "--json=yes"], "takes no value"), (["provider-key", "add"], "PROVIDER is missing"), (["provider-key", "add", "nobody"], "no provider of that name"),
     (["provider-key", "add", "openai", "sk-on-the-command-line"], "only one PROVIDER"), (["provider-key", "remove", "AAAAAAAAAAAA"], "no provider key"),
     (["provider-key", "add", "openai", "--secret-fd", "x"], "no number"), (["provider-key", "add", "openai", "--secret-fd", "99"], "cannot be read"),
-    (["provider", "add", "p"], "'--base-url' is missing"), (["provider", "add", "p", "--base-url", "http://api.test"], "must not travel in the clear"),
-    (["provider", "add", "P!", "--base-url", "https://api.test"], "no provider name"), (["provider", "add", "p", "--base-url", "https://api.test", "--family", "x"], "family is not known"),
+    (["provider", "add", "p"], "has no address of its own"), (["provider", "add", "p", "--base-url", "http://api.test"], "must not travel in the clear"),
+    (["provider", "add", "P!", "--base-url", "https://api.test"], "no provider name"), (["provider", "add", "p", "--base-url", "https://api.test", "--kind", "x"], "there is no kind of provider 'x'"),
     (["provider", "add", "p", "--base-url", "https://api.test", "--credential", "x"], "credential style is not known"),
     (["activity", "--limit", "0"], "1 to 1000"), (["activity", "--key", "x"], "that is no ID"), (["activity", "--from", "x"], "that is no time"),
     (["status"], "no server answers"), (["unseal"], "no server answers"), (["serve", "sk-on-the-command-line"], "is not wanted here"), (["serve", "--listen", "nowhere"], "no address to listen on"),
@@ -200,7 +203,7 @@ def test_a_passphrase_is_asked_for_twice_and_not_shown(tmp_path):
 def test_help_version_and_completions(tmp_path):
     text = cli(None, "help")
     commands = [line.split("  ")[1] for line in text.split("\n") if line.startswith("  ")]
-    assert len(commands) == 36 and cli(None) == text
+    assert len(commands) == 37 and cli(None) == text
     for command in commands:
         assert cli(None, *command.split(), "--help").startswith(f"usage: maskllm {command}")
     assert cli(None, "version") == cli(None, "--version") == "maskllm 0.1.0"

@@ -185,7 +185,7 @@ class TestScopes:
         up = running(Upstream, ok(b'{"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":3,"thoughtsTokenCount":2},"usage":{"inputTokens":5,"outputTokens":4}}'))
         gw = running(Gateway, up.url)
         for name, style in (("azure", "api-key"), ("gemini", "x-goog-api-key"), ("bedrock", "bearer")):
-            gw.cli("provider", "add", name, "--base-url", up.url, "--family", name)
+            gw.cli("provider", "add", name, "--base-url", up.url, "--kind", name)
             gw.cli("provider-key", "add", name, input="made-up-key-00000000\n")
         key = gw.key("--provider", "*", "--model", "good*")
         ask = lambda path, body=b"{}", header="Authorization: Bearer ": raw(gw.port, post(path, key, body, header=header))

@@ -108,7 +108,7 @@ struct KeyServiceTests {
 
   @Test("a provider cannot be re-pointed while keys are sealed for its host") func repointed() async throws {
     let key = try await addProviderKey()
-    let evil = Provider(name: "openai", baseURL: try BaseURL("https://evil.test"), credential: .bearer, family: .openai)
+    let evil = Provider(name: "openai", baseURL: try BaseURL("https://evil.test"), credential: .bearer, kind: "openai")
     await #expect(throws: Fault(.conflict, "")) { try await service.setProvider(evil) }
     try await service.removeProviderKey(key.id)
     try await service.setProvider(evil)

@@ -34,7 +34,8 @@ struct AttenuationTests {
     let credential = try Credential(keyID: RecordID("PPPPPPPPPPPP")!, version: 1, style: .bearer, secret: secret)
     return try ["openai", "other"].enumerated().map { index, name in
       Upstream(
-        Provider(name: name, baseURL: try BaseURL("https://\(name).test"), credential: .bearer, family: .openai), index: index,
+        Provider(name: name, baseURL: try BaseURL("https://\(name).test"), credential: .bearer, kind: "openai"),
+        Catalogue.builtIn["openai"]!, index: index,
         credentials: [credential])
     }
   }
@@ -101,16 +102,16 @@ struct AttenuationTests {
         continue
       }
       let path = [UInt8](copying: request.target.span.extracting(parts.path))
-      guard let endpoint = upstream.provider.family.endpoint(request.method, path.span) else {
+      guard let found = upstream.entry.endpoint(request.method, path.span) else {
         #expect(told.refusal == .endpointNotAllowed)
         continue
       }
       var model = JSONText()
-      if endpoint.namesModelInPath { model = ModelName.decoded(path.span.extracting(endpoint.model(in: path.span))) }
+      if found.endpoint.namesModelInPath { model = ModelName.decoded(path.span.extracting(found.model)) }
       let method = request.method.name
       do throws(Refusal) {
         _ = try snapshot.decide(
-          key: 0, upstream: upstream, from: request.from, at: request.at, endpoint: endpoint.kind, method: method.span,
+          key: 0, upstream: upstream, from: request.from, at: request.at, endpoint: found.endpoint.kind, method: method.span,
           path: path.span, pathModel: model)
       } catch {
         #expect(told.refusal == error, "\(request)")

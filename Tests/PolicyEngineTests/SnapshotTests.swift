@@ -35,12 +35,15 @@ struct SnapshotTests {
     func snapshot() throws -> Snapshot {
       let secret = SecretBytes(copying: Array("sk-made-up-0000".utf8).span)
       let credential = try Credential(keyID: RecordID("PPPPPPPPPPPP")!, version: 1, style: .bearer, secret: secret)
-      let openai = Provider(name: "openai", baseURL: try BaseURL("https://api.openai.com"), credential: .bearer, family: .openai)
-      let empty = Provider(name: "empty", baseURL: try BaseURL("https://api.empty.com"), credential: .bearer, family: .openai)
+      let openai = Provider(name: "openai", baseURL: try BaseURL("https://api.openai.com"), credential: .bearer, kind: "openai")
+      let empty = Provider(name: "empty", baseURL: try BaseURL("https://api.empty.com"), credential: .bearer, kind: "openai")
       return Snapshot(
         generation: 1, keys: keys,
         peppers: peppers.enumerated().map { Pepper(version: UInt32($0.offset + 1), key: HMACKey($0.element.span)) },
-        upstreams: [Upstream(empty, index: 0, credentials: []), Upstream(openai, index: 1, credentials: [credential])])
+        upstreams: [
+          Upstream(empty, Catalogue.builtIn["openai"]!, index: 0, credentials: []),
+          Upstream(openai, Catalogue.builtIn["openai"]!, index: 1, credentials: [credential]),
+        ])
     }
   }
 
@@ -188,7 +191,7 @@ struct SnapshotTests {
     let pepper = world.peppers[1]
     let withoutCredential = Snapshot(
       generation: 2, keys: [key], peppers: [Pepper(version: 2, key: HMACKey(pepper.span))],
-      upstreams: [Upstream(upstream.provider, index: 0, credentials: [])])
+      upstreams: [Upstream(upstream.provider, upstream.entry, index: 0, credentials: [])])
     #expect(refusal(withoutCredential) == .noProviderKey)
     #expect(refusal(.sealed(generation: 3)) == .sealed)
   }

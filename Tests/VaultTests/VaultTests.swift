@@ -16,7 +16,7 @@ struct VaultTests {
   }
 
   private func provider(_ url: String = "https://api.openai.com") throws -> Provider {
-    Provider(name: "openai", baseURL: try BaseURL(url), credential: .bearer, family: .openai)
+    Provider(name: "openai", baseURL: try BaseURL(url), credential: .bearer, kind: "openai")
   }
 
   private func sealedKey(_ vault: Vault, _ id: String, _ secret: String) throws -> ProviderKey {

@@ -39,7 +39,7 @@ func run() throws {
     let secret = SecretBytes(copying: Array("sk-made-up-0000".utf8).span)
     let credential = try Credential(keyID: RecordID.random(random), version: 1, style: .bearer, secret: secret)
     return Upstream(
-      Provider(name: name, baseURL: try BaseURL("https://api.\(name).com"), credential: .bearer, family: .openai), index: index,
+      Provider(name: name, baseURL: try BaseURL("https://api.\(name).com"), credential: .bearer, kind: "openai"), Catalogue.builtIn["openai"]!, index: index,
       credentials: [credential])
   }
   let pepper = Pepper(version: 1, key: HMACKey([UInt8](repeating: 7, count: 32).span))
@@ -99,7 +99,7 @@ func run() throws {
     let parts = GatewayTarget(target.span)
     let upstream = snapshot.upstream(named: target.span.extracting(parts.provider))!
     let path = target.span.extracting(parts.path)
-    let endpoint = upstream.provider.family.endpoint(.post, path)!
+    let endpoint = upstream.entry.endpoint(.post, path)!.endpoint
     let method: StaticString = "POST"
     _ = try snapshot.decide(
       key: key, upstream: upstream, from: address, at: now, endpoint: endpoint.kind, method: method.span, path: path,

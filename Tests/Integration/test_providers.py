@@ -1,0 +1,260 @@
+"""Every provider's own SDK, changed in its base URL and key alone, against answers that the provider really gave."""
+import base64, json, os, ssl, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3, botocore, cohere, google.genai, groq, mistralai, ollama, openai, pytest, together
+from conftest import Gateway, raw, wait_until
+
+CASSETTES = Path(os.environ.get("MASKLLM_CASSETTES", Path(__file__).parents[3] / "shared/cassettes"))
+pytestmark = pytest.mark.skipif(not CASSETTES.is_dir(), reason=f"SKIPPED: no recorded answers at {CASSETTES}; set MASKLLM_CASSETTES")
+REAL = "made-up-real-key-0000000000"
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+class Replayer:
+    """A provider over TLS that gives the recorded answer it is told to, and remembers what it was asked."""
+
+    def __init__(self, certificates):
+        replayer = self
+        self.name, self.requests = None, []
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                replayer.requests.append((self.command, self.path, dict(self.headers.items()), body))
+                cassette = json.loads((CASSETTES / f"{replayer.name}.json").read_text())["response"]
+                content = base64.b64decode(cassette["body_b64"])
+                self.send_response(cassette["status"])
+                for name, value in cassette["headers"].items():
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection", "content-encoding", "date", "server"):
+                        self.send_header(name, value)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for i in range(0, len(content), 700):
+                    piece = content[i:i + 700]
+                    self.wfile.write(b"%x\r\n" % len(piece) + piece + b"\r\n")
+                self.wfile.write(b"0\r\n\r\n")
+
+            do_POST = do_GET = answer
+
+            def log_message(self, *_):
+                pass
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"https://127.0.0.1:{self.server.server_port}"
+
+
+class World:
+    KINDS = ["gemini", "vertex", "bedrock", "mistral", "cohere", "groq", "together", "ollama", "azure", "deepseek", "xai", "perplexity", "openrouter", "huggingface", "cerebras", "voyage", "openai", "anthropic"]
+
+    def __init__(self, path, certificates, kinds=None, args=()):
+        self.replayer = Replayer(certificates)
+        self.ca = str(certificates / "ca.pem")
+        self.gw = Gateway(path, args=args)
+        for kind in kinds or self.KINDS:
+            self.gw.cli("provider", "add", kind, "--base-url", self.replayer.url, "--ca-file", certificates / "ca.pem")
+            self.gw.cli("provider-key", "add", kind, input=REAL + "\n")
+        self.key = self.gw.key("--provider", "*")
+        self.dead = self.gw.key("--provider", "*")
+        self.gw.cli("key", "revoke", self.dead.split("_")[1])
+        self.slow = self.gw.key("--provider", "*", "--limit", "requests_per_hour=1")
+
+    def url(self, kind):
+        return f"{self.gw.url}/{kind}"
+
+    def replay(self, name):
+        self.replayer.name, self.before = name, len(self.gw.activity("--limit", "1000"))
+        self.replayer.requests.clear()
+
+    def told(self):
+        """What the gateway recorded of the one request since `replay`: tokens in (cached ones, too) and out."""
+        wait_until(lambda: len(self.gw.activity("--limit", "1000")) > self.before, "the record")
+        e = self.gw.activity("--limit", "1")[0]
+        assert e["status"] == 200 and "estimated" not in e, e
+        _, _, headers, _ = self.replayer.requests[-1]
+        seen = json.dumps(headers)
+        assert REAL in seen and "mk_" not in seen and self.key not in seen
+        return e.get("input_tokens", 0) + e.get("cache_read_tokens", 0) + e.get("cache_write_tokens", 0), e.get("output_tokens", 0)
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory, certificates):
+    """One for all, and one with TLS towards clients, without which boto3 sends no bearer."""
+    tls = ["--tls-certificate", certificates / "leaf.pem", "--tls-key", certificates / "leaf.key"]
+    made = World(tmp_path_factory.mktemp("providers"), certificates), World(tmp_path_factory.mktemp("tls"), certificates, ["bedrock"], tls)
+    yield made
+    for w in made:
+        assert w.gw.stop() == 0
+
+
+@pytest.fixture
+def world(worlds, request):
+    params = getattr(request.node, "callspec", None)
+    return worlds[1] if params and params.params.get("kind") == "bedrock" else worlds[0]
+
+
+def gemini(w, key=None):
+    return google.genai.Client(api_key=key or w.key, http_options={"base_url": w.url("gemini")})
+
+
+def bedrock(w, key=None):
+    os.environ["AWS_BEARER_TOKEN_BEDROCK"] = key or w.key
+    return boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=w.url("bedrock"), verify=w.ca, config=botocore.config.Config(retries={"max_attempts": 1}))
+
+
+def mistral(w, key=None):
+    from mistralai.client import Mistral
+    return Mistral(api_key=key or w.key, server_url=w.url("mistral"))
+
+
+def compatible(kind, prefix="/v1"):
+    return lambda w, key=None: openai.OpenAI(api_key=key or w.key, base_url=w.url(kind) + prefix, max_retries=0)
+
+
+MAKE = {
+    "gemini": gemini, "bedrock": bedrock, "mistral": mistral,
+    "cohere": lambda w, key=None: cohere.ClientV2(api_key=key or w.key, base_url=w.url("cohere")),
+    "groq": lambda w, key=None: groq.Groq(api_key=key or w.key, base_url=w.url("groq"), max_retries=0),
+    "together": lambda w, key=None: together.Together(api_key=key or w.key, base_url=w.url("together"), max_retries=0),
+    "ollama": lambda w, key=None: ollama.Client(host=w.url("ollama"), headers={"Authorization": f"Bearer {key or w.key}"}),
+    "azure": lambda w, key=None: openai.AzureOpenAI(api_key=key or w.key, azure_endpoint=w.url("azure"), api_version="2024-12-01", max_retries=0),
+    "deepseek": compatible("deepseek"), "xai": compatible("xai"), "perplexity": compatible("perplexity", ""), "openrouter": compatible("openrouter", "/api/v1"),
+    "huggingface": compatible("huggingface"), "cerebras": compatible("cerebras"), "openai": compatible("openai"),
+}
+chat = lambda c, **kw: c.chat.completions.create(model="m", messages=HELLO, **kw)
+stream = lambda c, **kw: list(chat(c, stream=True, **kw))
+
+CALLS = [
+    ("gemini", "gemini/generate-cached", lambda c: c.models.generate_content(model="gemini-2.5-flash", contents="x").usage_metadata.prompt_token_count, (9622, 171)),
+    ("gemini", "gemini/generate-function-call", lambda c: c.models.generate_content(model="gemini-2.5-pro", contents="x").function_calls[0].name, (259, 18)),
+    ("gemini", "gemini/stream", lambda c: list(c.models.generate_content_stream(model="gemini-2.5-flash", contents="x")), (30, 2815)),
+    ("gemini", "gemini/stream-multi-chunk", lambda c: list(c.models.generate_content_stream(model="gemini-2.0-flash-exp", contents="x")), (13, 8)),
+    ("bedrock", "bedrock/converse", lambda c: c.converse(modelId="us.amazon.nova-2-lite-v1:0", messages=[{"role": "user", "content": [{"text": "x"}]}])["usage"]["totalTokens"], (64, 5)),
+    ("bedrock", "bedrock/converse-tool-use", lambda c: c.converse(modelId="us.amazon.nova-2-lite-v1:0", messages=[{"role": "user", "content": [{"text": "x"}]}])["stopReason"], (930, 14)),
+    ("bedrock", "bedrock/converse-stream", lambda c: [e for e in c.converse_stream(modelId="amazon.titan-text-lite-v1", messages=[{"role": "user", "content": [{"text": "x"}]}])["stream"] if "metadata" in e], (8, 10)),
+    ("bedrock", "bedrock/invoke-anthropic-response-stream", lambda c: [e["chunk"]["bytes"] for e in c.invoke_model_with_response_stream(modelId="anthropic.claude-instant-v1", body="{}")["body"]], (25, 4)),
+    ("bedrock", "bedrock/invoke-titan-or-nova", lambda c: json.loads(c.invoke_model(modelId="amazon.titan-text-express-v1", body="{}")["body"].read())["results"], (9, 17)),
+    ("mistral", "mistral/chat-cached", lambda c: c.chat.complete(model="m", messages=HELLO).choices[0].message.content, (93, 29)),
+    ("mistral", "mistral/chat-tool-calls", lambda c: c.chat.complete(model="m", messages=HELLO).choices[0].message, (24, 7)),
+    ("mistral", "mistral/stream", lambda c: list(c.chat.stream(model="m", messages=HELLO)), (24, 2)),
+    ("mistral", "mistral/embeddings", lambda c: c.embeddings.create(model="m", inputs=["x"]).data, (5, 0)),
+    ("cohere", "cohere/v2-chat", lambda c: c.chat(model="m", messages=HELLO).message.content, (8, 8)),
+    ("cohere", "cohere/v2-chat-tool-calls", lambda c: c.chat(model="m", messages=HELLO).message.tool_calls, (43, 21)),
+    ("cohere", "cohere/v2-stream-tool-calls", lambda c: [e for e in c.chat_stream(model="m", messages=HELLO)], (68, 8)),
+    ("cohere", "cohere/embed", lambda c: c.embed(model="m", input_type="search_query", texts=["x"], embedding_types=["float"]).embeddings, (7, 0)),
+    ("groq", "groq/chat-cached", lambda c: chat(c).choices[0].message, (336, 96)), ("groq", "groq/stream", stream, (339, 58)),
+    ("groq", "groq/chat-tool-calls", lambda c: chat(c).choices[0].message.tool_calls[0].function.name, (711, 75)),
+    ("together", "together/chat", lambda c: chat(c).choices[0].message.content, (18, 35)),
+    ("ollama", "ollama/chat", lambda c: c.chat(model="m", messages=HELLO).message.content, (17, 66)),
+    ("ollama", "ollama/generate-ndjson", lambda c: list(c.generate(model="m", prompt="x", stream=True)), (16, 51)),
+    ("azure", "azure/deployment-chat-stream", stream, (12, 24)),
+    ("azure", "azure/v1-responses", lambda c: openai.OpenAI(api_key=c.api_key, base_url=str(c.base_url).split("/openai")[0] + "/openai/v1").responses.create(model="m", input="x").output_text, (12, 5)),
+    ("deepseek", "deepseek/stream", stream, (496, 31)), ("deepseek", "deepseek/stream-no-include-usage", stream, (12, 89)),
+    ("xai", "xai/responses-cost-ticks", lambda c: c.responses.create(model="m", input="x").usage.total_tokens, (4963, 45)),
+    ("xai", "xai/responses-stream", lambda c: list(c.responses.create(model="m", input="x", stream=True)), (289, 171)),
+    ("perplexity", "perplexity/chat-cost", lambda c: chat(c).choices[0].message.content, (9, 12)),
+    ("openrouter", "openrouter/chat-cost", lambda c: chat(c).choices[0].message.content, (13, 9)), ("openrouter", "openrouter/stream-comments-cost", stream, (254, 5)),
+    ("huggingface", "huggingface/chat", lambda c: chat(c).choices[0].message, (19, 29)), ("cerebras", "cerebras/chat-1", lambda c: chat(c).choices[0].message.content, (43, 9)),
+    ("openai", "openai/chat-cached-tokens", lambda c: chat(c).choices[0].message, (3806, 76)), ("openai", "openai/responses", lambda c: c.responses.create(model="m", input="x").output_text, (12, 8)),
+    ("openai", "openai/chat-stream-tool-calls-usage", lambda c: stream(c, stream_options={"include_usage": True}), (398, 10)),
+]
+
+
+@pytest.mark.parametrize("kind,name,call,usage", CALLS, ids=[c[1] for c in CALLS])
+def test_a_recorded_answer_arrives_and_is_counted_exactly(world, kind, name, call, usage):
+    world.replay(name)
+    assert call(MAKE[kind](world))
+    assert world.told() == usage
+
+
+COSTS = {"xai/responses-cost-ticks": ("xai", "0.00524105"), "perplexity/chat-cost": ("perplexity", "0.00502"), "openrouter/chat-cost": ("openrouter", "0.000735")}
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_what_the_provider_says_it_costs_is_what_it_costs(world, name):
+    kind, usd = COSTS[name]
+    world.replay(name)
+    next(c[2] for c in CALLS if c[1] == name)(MAKE[kind](world))
+    world.told()
+    assert world.gw.activity("--limit", "1")[0]["cost_usd"] == usd
+
+
+ERRORS = {
+    "gemini": lambda e: e.code, "bedrock": lambda e: e.response["ResponseMetadata"]["HTTPStatusCode"], "mistral": lambda e: e.status_code, "cohere": lambda e: e.status_code,
+    "ollama": lambda e: e.status_code,
+}
+ASK = {
+    "gemini": lambda c: c.models.generate_content(model="g", contents="x"), "bedrock": lambda c: c.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "x"}]}]),
+    "mistral": lambda c: c.chat.complete(model="m", messages=HELLO), "cohere": lambda c: c.chat(model="m", messages=HELLO, request_options={"max_retries": 0}), "ollama": lambda c: c.chat(model="m", messages=HELLO),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(MAKE))
+def test_refusals_are_the_sdks_own_errors_with_our_sentence(world, kind):
+    world.replay("openai/chat")
+    ask, status = ASK.get(kind, chat), ERRORS.get(kind, lambda e: e.status_code)
+    with pytest.raises(Exception) as error:
+        ask(MAKE[kind](world, world.dead))
+    assert status(error.value) == 401 and "revoked for good" in str(error.value), repr(error.value)
+    limited = world.gw.key("--provider", "*", "--limit", "requests_per_hour=1")
+    world.replay(next(c[1] for c in CALLS if c[0] == kind))
+    next(c[2] for c in CALLS if c[0] == kind)(MAKE[kind](world, limited))
+    asked = len(world.replayer.requests)
+    with pytest.raises(Exception) as error:
+        ask(MAKE[kind](world, limited))
+    assert status(error.value) == 429 and "used up its requests" in str(error.value), repr(error.value)
+    assert len(world.replayer.requests) == asked
+
+
+def test_a_key_in_the_query_is_taken_and_never_passed_on(world):
+    world.replay("gemini/generate-cached")
+    request = f"POST /gemini/v1beta/models/g:generateContent?alt=json&key={world.key} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+    assert raw(world.gw.port, request.encode()).startswith(b"HTTP/1.1 200")
+    _, path, headers, _ = world.replayer.requests[-1]
+    assert path == "/v1beta/models/g:generateContent?alt=json" and headers["x-goog-api-key"] == REAL and world.key not in json.dumps(headers)
+
+
+@pytest.mark.parametrize("style,shows", [
+    ("query:api_token", lambda path, headers: path.endswith(f"?a=b&api_token={REAL}")), ("header:x-my-key", lambda path, headers: headers["x-my-key"] == REAL),
+    ("basic", lambda path, headers: headers["Authorization"] == "Basic " + base64.b64encode(REAL.encode()).decode()),
+])
+def test_credentials_go_where_the_provider_wants_them(world, certificates, style, shows):
+    name = "style-" + style.split(":")[0]
+    world.gw.cli("provider", "add", name, "--base-url", world.replayer.url, "--ca-file", certificates / "ca.pem", "--credential", style)
+    world.gw.cli("provider-key", "add", name, input=REAL + "\n")
+    world.replay("openai/chat")
+    request = f"POST /{name}/v1/chat/completions?a=b&api_token=x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.key}\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+    assert raw(world.gw.port, request.encode()).startswith(b"HTTP/1.1 200")
+    _, path, headers, _ = world.replayer.requests[-1]
+    assert shows(path, headers), (path, headers)
+    if style.startswith("query"):
+        assert "api_token=x" not in path and "Authorization" not in headers
+
+
+def test_a_file_of_ones_own_is_a_kind_of_provider(world, tmp_path, running, certificates):
+    gw = Gateway(tmp_path)
+    gw.stop()
+    (gw.data / "catalogue").mkdir(mode=0o700)
+    (gw.data / "catalogue/house.yaml").write_text("title: The house model\nkey: header:x-house\nerrors: text\nendpoints:\n  - POST /speak/{model} chat ollama\n")
+    gw.start()
+    try:
+        gw.cli("provider", "add", "house", "--base-url", world.replayer.url, "--ca-file", certificates / "ca.pem")
+        gw.cli("provider-key", "add", "house", input=REAL + "\n")
+        key = gw.key("--provider", "house", "--model", "good")
+        world.replayer.name = "ollama/chat"
+        ask = lambda model: raw(gw.port, f"POST /house/speak/{model} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
+        assert ask("good").startswith(b"HTTP/1.1 200") and b'"code":"model_not_allowed"' in ask("bad")
+        assert [(e["model"], e["input_tokens"]) for e in gw.activity() if e["status"] == 200] == [("good", 17)]
+    finally:
+        gw.stop()
+    (gw.data / "catalogue/house.yaml").write_text("title: The house model\nkey: header:x-house\nerrors: text\nendpoints:\n  - SPEAK /x chat ollama\n")
+    done = gw.cli("serve", "--listen", "127.0.0.1:0", check=False)
+    assert done.returncode != 0 and "house.yaml, line 5: an endpoint is wanted" in done.stderr
