@@ -47,7 +47,7 @@ let package = Package(
     // Floor 3
     floor("Transport", ["Primitives", "Wire", "CSSL", "CLinuxShims"]),
     floor("Storage", ["Primitives", "Domain", "CSQLite"]),
-    floor("Providers", ["Primitives", "Configuration", "Domain", "Wire", "CPriceList", "CCatalogue"]),
+    floor("Providers", ["Primitives", "Cryptography", "Configuration", "Domain", "Wire", "CPriceList", "CCatalogue"]),
     // Floor 4
     floor("Vault", ["Primitives", "Cryptography", "Domain", "Storage"]),
     floor("PolicyEngine", ["Primitives", "Cryptography", "Domain", "Wire", "Storage", "Providers"]),
@@ -81,7 +81,7 @@ let package = Package(
     tests("TransportTests", ["Transport", "Wire", "Primitives", "TestSupport"]),
     tests("StorageTests", ["Storage", "Domain", "Primitives", "TestSupport"]),
     tests("ConfigurationTests", ["Configuration", "Primitives"]),
-    tests("ProvidersTests", ["Providers", "Domain", "Wire", "Primitives", "TestSupport"]),
+    tests("ProvidersTests", ["Providers", "Cryptography", "Domain", "Wire", "Primitives", "TestSupport"]),
     tests("VaultTests", ["Vault", "Cryptography", "Domain", "Storage", "Primitives", "TestSupport"]),
     tests(
       "PolicyEngineTests",

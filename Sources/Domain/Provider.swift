@@ -28,7 +28,8 @@ public struct Provider: Equatable, Sendable, Codable {
   public var allowedHosts: [String] { [baseURL.origin] }
 }
 
-/// How the real key is presented upstream. Written as `bearer`, `header:NAME`, `query:NAME` or `basic`.
+/// How the real key is presented upstream. Written as `bearer`, `header:NAME`, `query:NAME`, `basic`,
+/// `aws:SERVICE` or `aws:SERVICE:REGION`.
 public enum CredentialStyle: Equatable, Sendable {
   /// `Authorization: Bearer <key>`
   case bearer
@@ -38,8 +39,10 @@ public enum CredentialStyle: Equatable, Sendable {
   case query(String)
   /// `Authorization: Basic <base64 of the key>`; the key is `user:password`.
   case basic
+  /// AWS Signature Version 4; the key is `access-key-id:secret-access-key`, and a session token behind another colon.
+  case aws(service: String, region: String)
 
-  public static let forms = "bearer, header:NAME, query:NAME, basic"
+  public static let forms = "bearer, header:NAME, query:NAME, basic, aws:SERVICE:REGION"
 
   /// nil when `text` is none of the forms.
   public init?(_ text: String) {
@@ -49,6 +52,10 @@ public enum CredentialStyle: Equatable, Sendable {
     case ("basic", nil): self = .basic
     case ("header", let name?) where Self.isHeaderName(name): self = .header(name)
     case ("query", let name?) where Self.isQueryName(name): self = .query(name)
+    case ("aws", let rest?):
+      let names = rest.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+      guard (1...2).contains(names.count), names.allSatisfy(Self.isAmazonName) else { return nil }
+      self = .aws(service: names[0], region: names.count > 1 ? names[1] : "")
     default: return nil
     }
   }
@@ -66,8 +73,22 @@ public enum CredentialStyle: Equatable, Sendable {
     (1...64).contains(name.utf8.count) && name.utf8.allSatisfy { ASCII.isDigit($0) || ASCII.isLetter($0) || $0 == 95 || $0 == 45 }
   }
 
+  private static func isAmazonName(_ name: String) -> Bool {
+    (1...40).contains(name.utf8.count) && name.utf8.allSatisfy { ASCII.isDigit($0) || ($0 >= 97 && $0 <= 122) || $0 == 45 }
+  }
+
+  /// The region that an Amazon host is in: `bedrock-runtime.eu-central-1.amazonaws.com`; nil for other hosts.
+  public static func region(ofHost host: String) -> String? {
+    let labels = host.split(separator: ".").map(String.init)
+    guard labels.count >= 3, host.hasSuffix(".amazonaws.com") || host.hasSuffix(".api.aws"), isAmazonName(labels[1]),
+      labels[1].contains("-")
+    else { return nil }
+    return labels[1]
+  }
+
   public var text: String {
     switch self {
+    case .aws(let service, let region): region.isEmpty ? "aws:\(service)" : "aws:\(service):\(region)"
     case .bearer: "bearer"
     case .basic: "basic"
     case .header(let name): "header:\(name)"

@@ -10,7 +10,7 @@ import Wire
 extension Exchange {
   /// Reads the whole body into `outbound` and decides on the model it names.
   mutating func readBody(_ client: inout ServerConnection) async throws(Ending) {
-    work.reader.readAll(endpoint!.dialect)
+    if readsBody { work.reader.readAll(endpoint!.dialect) }
     client.outbound.clear()
     while try !gather(&client) {
       do throws(IOFailure) { try await client.readMore() } catch {
@@ -21,6 +21,7 @@ extension Exchange {
         }
       }
     }
+    guard readsBody else { return try recheck() }
     let boundary = formBoundary
     let named = work.reader.resolveModel(
       pathModel: model, body: client.outbound.readable, boundary: boundary.span, mayBeAbsent: endpoint!.kind.isFree)
@@ -141,7 +142,15 @@ extension Exchange {
     }
     shard.edits.sort { $0.place.lowerBound < $1.place.lowerBound }
     BodyEditor.apply(shard.edits, to: client.outbound.readable, into: &shard.scratch)
-    appendLength(shard.scratch.count, &client.relay)
+    if toSign != nil {
+      let body = shard.scratch.copy()
+      toSign!.payloadHash = AmazonSignature.hash(body.span)
+    }
+    if client.head.method == .get, shard.scratch.isEmpty {
+      endHead(&client.relay)
+    } else {
+      appendLength(shard.scratch.count, &client.relay)
+    }
     client.relay.append(shard.scratch)
     shard.scratch.clear()
     shard.scratch.shrink(to: 64 * 1024)

@@ -145,6 +145,7 @@ extension Exchange {
       relay.append("Accept-Encoding: identity\r\n")
     }
     readContentType(client)
+    prepareSignature(client)
     client.startBody()
   }
 
@@ -156,9 +157,26 @@ extension Exchange {
     formBoundary = [UInt8](copying: value.extracting(boundary))
   }
 
+  private mutating func prepareSignature(_ client: borrowing ServerConnection) {
+    guard credential!.signer != nil, let upstream else { return }
+    let bytes = client.inbound.readable
+    let target = bytes.extracting(client.head.target.range)
+    let parts = GatewayTarget(target)
+    var query = ByteBuffer(capacity: 64)
+    _ = GatewayTarget.appendQuery(target.extracting(parts.query), without: nil, into: &query)
+    var headers: [(name: [UInt8], value: [UInt8])] = [(Array("host".utf8), Array(upstream.provider.baseURL.hostHeader.utf8))]
+    if let type = client.head.value(of: .contentType) {
+      headers.append((Array("content-type".utf8), [UInt8](copying: bytes.extracting(type.range))))
+    }
+    let method = client.head.method.name
+    toSign = AmazonSignature.Request(
+      method: [UInt8](copying: method.span), path: upstream.pathPrefix + [UInt8](copying: target.extracting(parts.path)),
+      query: Array(query.copy().dropFirst()), headers: headers, payloadHash: [])
+  }
+
   /// The framing and the real key; where the body has been read, the body as it is to be sent.
   mutating func finishHead(_ client: inout ServerConnection) throws(Ending) {
-    if readsBody {
+    if buffersBody {
       appendBody(&client)
     } else {
       switch client.head.framing {
@@ -179,8 +197,12 @@ extension Exchange {
     endHead(&relay)
   }
 
-  private func endHead(_ relay: inout ByteBuffer) {
-    if credential!.queryName == nil { credential!.line.append(to: &relay) }
+  func endHead(_ relay: inout ByteBuffer) {
+    if let toSign {
+      credential!.appendSigned(toSign, now: shard.clock.now, to: &relay)
+    } else if credential!.queryName == nil {
+      credential!.line.append(to: &relay)
+    }
     relay.append("\r\n")
   }
 
@@ -217,7 +239,7 @@ extension Exchange {
   /// Sends head and body on as they come. Returns early when the provider answers before it has everything.
   mutating func sendRequest(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) {
     isSent = true
-    if readsBody {
+    if buffersBody {
       _ = try await write(&client, connection)
       return
     }

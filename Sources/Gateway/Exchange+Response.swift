@@ -13,7 +13,7 @@ extension Exchange {
     try await readHead(client, connection)
     record.firstByteMicroseconds = Int((monotonicNanoseconds() - started) / 1000)
     record.upstreamStatus = connection.head.status
-    try judge(connection.head)
+    try judge(connection.head, connection.inbound)
     var decoder = BodyDecoder(connection.head.framing)
     answerHead(connection.head, &client, connection.inbound)
     connection.inbound.consume(connection.head.length)
@@ -59,15 +59,31 @@ extension Exchange {
   }
 
   /// Answers that are not passed: about our own key (they can echo its tail), and redirects.
-  private func judge(_ head: borrowing ResponseHead) throws(Ending) {
+  private func judge(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) throws(Ending) {
     switch head.status {
     case 401, 403:
+      if credential!.signer != nil, let skew = clockSkew(head, inbound), abs(skew) > Self.skewMax {
+        shard.log.warn("provider '\(upstream!.provider.name)': its clock and this machine's differ by \(abs(skew) / 1000) s")
+        throw .upstream(Answers.clockSkewed, .upstreamFailed)
+      }
       shard.log.warn(
         "provider '\(upstream!.provider.name)' answered \(head.status): check provider key \(credential!.keyID)")
       throw .upstream(Answers.providerKeyRefused, .upstreamFailed)
     case 300..<400 where head.status != 304: throw .upstream(Answers.upstreamRedirected, .upstreamFailed)
     default: break
     }
+  }
+
+  /// Milliseconds that a signature may be old.
+  private static let skewMax: Int64 = 300_000
+
+  /// How far the provider's clock is ahead of ours, in milliseconds.
+  private func clockSkew(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) -> Int64? {
+    let bytes = inbound.readable
+    for field in head.fields where bytes.extracting(field.name.range).equalsIgnoringCase("date") {
+      return Timestamp(httpDate: bytes.extracting(field.value.range)).map { $0.milliseconds - shard.clock.now.milliseconds }
+    }
+    return nil
   }
 
   /// The head of the answer, from the provider's parsed values, into `outbound`.

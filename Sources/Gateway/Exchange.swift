@@ -49,6 +49,10 @@ struct Exchange: ~Copyable {
   var retryAfterMilliseconds = 0
   /// Whether what the body says decides if the request may go on: it is then read whole, and sent as it was read.
   var readsBody = false
+  /// Whether the body is held until all of it is here: because it is read, or because it is signed.
+  var buffersBody: Bool { readsBody || toSign != nil }
+  /// What of the request is signed, where the provider wants that; its payload comes last.
+  var toSign: AmazonSignature.Request?
   /// Of a body that is read as a form.
   var formBoundary: [UInt8] = []
   /// What hides the usage that the client did not ask for.
@@ -106,7 +110,7 @@ struct Exchange: ~Copyable {
       throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
     }
     try writeHead(&client)
-    if readsBody { try await readBody(&client) }
+    if buffersBody { try await readBody(&client) }
     try await count(client)
     try finishHead(&client)
     let connection = try await connect(pool, client)

@@ -91,6 +91,9 @@ enum Answers {
   static let providerKeyRefused = ErrorBody(
     503, "provider_key_refused",
     "The provider refused MaskLLM's own key for this request. An administrator has to check the provider key.")
+  static let clockSkewed = ErrorBody(
+    503, "clock_skewed",
+    "MaskLLM's clock differs from the provider's, so that its signatures are refused. An administrator has to set the clock.")
   static let stopping = ErrorBody(503, "stopping", "MaskLLM is restarting. Try again in a moment.", mayRetry: true)
 
   static func malformed(_ error: HTTPError) -> ErrorBody { ErrorBody(error.status, "malformed_request", error.reason) }

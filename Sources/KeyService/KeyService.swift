@@ -114,7 +114,8 @@ public final class KeyService: @unchecked Sendable {
       throw Fault(.tampered, "provider key \(key.id) belongs to a provider that is not known or was changed outside maskllm")
     }
     let secret = try vault.open(key, of: provider)
-    return try Credential(keyID: key.id, version: key.version, style: provider.credential, secret: secret)
+    return try Credential(
+      keyID: key.id, version: key.version, style: provider.credential, secret: secret, host: provider.baseURL.host)
   }
 
   func upstreams() -> [Upstream] {

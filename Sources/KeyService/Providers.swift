@@ -51,7 +51,9 @@ extension KeyService {
       )
     }
     try Label.validate(label, of: "name")
-    try Credential.validate(secret.span)
+    // Refused before it is kept, where the style wants it in another form.
+    _ = try Credential(
+      keyID: .random(randomness), version: 0, style: provider.credential, secret: secret, host: provider.baseURL.host)
     guard !providerKeys.contains(where: { $0.provider == name && $0.name == label }) else {
       throw Fault(.conflict, "provider '\(name)' has a key named '\(label)' already", hint: "choose another name with --name")
     }

@@ -12,13 +12,58 @@ public final class Credential: Sendable {
   /// The name of the query parameter that carries the key; nil: a header does.
   public let queryName: [UInt8]?
   private let bare: SecretBytes
+  /// Signs requests, in place of a line that is the same for all; nil: there is one.
+  public let signer: AmazonSignature?
+  /// Of what is signed with: where the secret and the session token (empty: none) stand in the key.
+  private let signing: (secret: Range<Int>, token: Range<Int>)
+
+  /// The header lines that present the key for `request`, whose headers get the date and the token.
+  public func appendSigned(_ request: AmazonSignature.Request, now: Timestamp, to relay: inout ByteBuffer) {
+    guard let signer else { return }
+    let stamp = AmazonSignature.stamp(now)
+    var request = request
+    request.headers.append((Array("x-amz-date".utf8), stamp))
+    relay.append("x-amz-date: ")
+    relay.append(stamp)
+    relay.append("\r\n")
+    if !signing.token.isEmpty {
+      var token = bare.withBytes(signing.token) { [UInt8](copying: $0) }
+      request.headers.append((Array("x-amz-security-token".utf8), token))
+      relay.append("x-amz-security-token: ")
+      relay.append(token)
+      relay.append("\r\n")
+      wipe(&token)
+    }
+    relay.append("Authorization: ")
+    relay.append(bare.withBytes(signing.secret) { signer.authorization(request, stamp: stamp, secret: $0) })
+    relay.append("\r\n")
+  }
 
   /// Lends the bare secret to `use`.
   public func withSecret<Result>(_ use: (Span<UInt8>) -> Result) -> Result { bare.withBytes(0..<bare.count, use) }
 
   /// Throws `.invalidInput` when the secret could not stand in a header.
-  public init(keyID: RecordID, version: UInt32, style: CredentialStyle, secret: borrowing SecretBytes) throws(Fault) {
+  public init(keyID: RecordID, version: UInt32, style: CredentialStyle, secret: borrowing SecretBytes, host: String = "")
+    throws(Fault)
+  {
     try Self.validate(secret.span)
+    if case .aws(let service, let region) = style {
+      let parts = try Self.parts(secret.span)
+      guard let region = region.isEmpty ? CredentialStyle.region(ofHost: host) : region else {
+        throw Fault(.invalidInput, "the region of \(host) is not known", hint: "say it in the style: aws:\(service):REGION")
+      }
+      signer = AmazonSignature(
+        region: region, service: service, accessKey: [UInt8](copying: secret.span.extracting(0..<(parts.secret.lowerBound - 1))))
+      signing = parts
+      self.keyID = keyID
+      self.version = version
+      queryName = nil
+      bare = secret.copy()
+      line = SecretBytes(count: 0) { _ in }
+      return
+    }
+    signer = nil
+    signing = (0..<0, 0..<0)
     self.keyID = keyID
     self.version = version
     let start: [UInt8]
@@ -28,6 +73,7 @@ public final class Credential: Sendable {
     case .basic: start = Array("Authorization: Basic ".utf8)
     // After the `?` or `&` of the request's own query.
     case .query(let name): start = Array("\(name)=".utf8)
+    case .aws: preconditionFailure("signed above")
     }
     queryName = if case .query(let name) = style { Array(name.utf8) } else { nil }
     let isQuery = queryName != nil
@@ -43,6 +89,18 @@ public final class Credential: Sendable {
         target[prefix + count + 1] = 10
       }
     }
+  }
+
+  /// `access-key-id:secret-access-key[:session-token]`
+  private static func parts(_ secret: Span<UInt8>) throws(Fault) -> (secret: Range<Int>, token: Range<Int>) {
+    guard let first = secret.firstIndex(of: UInt8(ascii: ":")), first >= 8 else {
+      throw Fault(
+        .invalidInput, "a key for AWS is an access key ID and a secret access key",
+        hint: "write it as AKIA...:SECRET, with a colon between")
+    }
+    let second = secret.firstIndex(of: UInt8(ascii: ":"), from: first + 1) ?? secret.count
+    guard second > first + 8 else { throw Fault(.invalidInput, "the secret access key is missing after the colon") }
+    return ((first + 1)..<second, min(second + 1, secret.count)..<secret.count)
   }
 
   /// In a query the characters that a URL reads anew would change the key.

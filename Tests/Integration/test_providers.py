@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3, botocore, cohere, google.genai, groq, mistralai, ollama, openai, pytest, together
-from conftest import Gateway, raw, wait_until
+from conftest import Gateway, Upstream, raw, wait_until
 
 CASSETTES = Path(os.environ.get("MASKLLM_CASSETTES", Path(__file__).parents[3] / "shared/cassettes"))
 pytestmark = pytest.mark.skipif(not CASSETTES.is_dir(), reason=f"SKIPPED: no recorded answers at {CASSETTES}; set MASKLLM_CASSETTES")
@@ -258,3 +258,81 @@ def test_a_file_of_ones_own_is_a_kind_of_provider(world, tmp_path, running, cert
     (gw.data / "catalogue/house.yaml").write_text("title: The house model\nkey: header:x-house\nerrors: text\nendpoints:\n  - SPEAK /x chat ollama\n")
     done = gw.cli("serve", "--listen", "127.0.0.1:0", check=False)
     assert done.returncode != 0 and "house.yaml, line 5: an endpoint is wanted" in done.stderr
+
+
+class TestAmazonSignatures:
+    """The stand-in checks each signature with botocore's own signer."""
+    ACCESS, SECRET, TOKEN = "AKIAMADEUP0000000000", "made/up+secret/00000000000000000000000000", "made-up-session-token=="
+
+    def verify(self, request, service, region, token=None):
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+        method, path, headers, body = request
+        headers = {k.lower(): v for k, v in headers.items()}
+        given = headers.pop("authorization")
+        signed = given.split("SignedHeaders=")[1].split(",")[0].split(";")
+        auth = SigV4Auth(Credentials(self.ACCESS, self.SECRET, token), service, region)
+        again = AWSRequest(method, f"https://{headers['host']}{path}", data=body, headers={k: headers[k] for k in signed})
+        again.context["timestamp"] = headers["x-amz-date"]
+        canonical = auth.canonical_request(again)
+        signature = auth.signature(auth.string_to_sign(again, canonical), again)
+        assert given.endswith(f"Signature={signature}"), canonical
+        assert f"Credential={self.ACCESS}/{headers['x-amz-date'][:8]}/{region}/{service}/aws4_request" in given
+        assert {"host", "x-amz-date", "content-type"} <= set(signed) and (token is None) == ("x-amz-security-token" not in signed)
+
+    @pytest.fixture(scope="class")
+    def aws(self, tmp_path_factory, certificates):
+        w = World(tmp_path_factory.mktemp("aws"), certificates, kinds=["openai"])
+        for name, secret in (("long", f"{self.ACCESS}:{self.SECRET}"), ("session", f"{self.ACCESS}:{self.SECRET}:{self.TOKEN}")):
+            w.gw.cli("provider", "add", name, "--kind", "bedrock", "--base-url", w.replayer.url, "--ca-file", certificates / "ca.pem", "--credential", "aws:bedrock:eu-central-1")
+            w.gw.cli("provider-key", "add", name, input=secret + "\n")
+        yield w
+        w.gw.stop()
+
+    def ask(self, w, name, path, body=b"{}", chunked=False):
+        framing = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % len(body)
+        content = b"".join(b"%x\r\n" % len(body[i:i + 5000]) + body[i:i + 5000] + b"\r\n" for i in range(0, len(body), 5000)) + b"0\r\n\r\n" if chunked else body
+        w.replayer.requests.clear()
+        w.replayer.name = "bedrock/converse"
+        answer = raw(w.gw.port, f"POST /{name}{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {w.key}\r\nContent-Type: application/json\r\nConnection: close\r\n".encode() + framing + b"\r\n" + content)
+        assert answer.startswith(b"HTTP/1.1 200"), answer[:500]
+        return w.replayer.requests[-1]
+
+    @pytest.mark.parametrize("path", ["/model/amazon.nova-lite-v1%3A0/converse", "/model/amazon.nova-lite-v1:0/converse", "/model/arn%3Aaws%3Abedrock%3Aeu%3A1%3Ax%2Fy/converse", "/model/m/converse?b=2&a=1&a=0&c=%20~"])
+    def test_paths_and_queries(self, aws, path):
+        request = self.ask(aws, "long", path, b'{"messages":[]}')
+        assert request[1] == path
+        self.verify(request, "bedrock", "eu-central-1")
+
+    def test_a_session_token(self, aws):
+        request = self.ask(aws, "session", "/model/m/converse")
+        self.verify(request, "bedrock", "eu-central-1", self.TOKEN)
+
+    def test_a_million_bytes_that_come_in_pieces(self, aws):
+        body = json.dumps({"messages": [{"role": "user", "content": [{"text": "x" * 1_000_000}]}]}).encode()
+        request = self.ask(aws, "long", "/model/m/converse", body, chunked=True)
+        assert request[3] == body
+        self.verify(request, "bedrock", "eu-central-1")
+
+    def test_keys_that_cannot_sign_are_refused_when_they_are_given(self, aws):
+        for secret, says in (("made-up-key-without-colon", "with a colon between"), ("AKIA:x", "8 to 8192"), ("AKIAMADEUP0000000000:", "secret access key is missing")):
+            done = aws.gw.cli("provider-key", "add", "long", "--name", "bad", input=secret + "\n", check=False)
+            assert done.returncode != 0 and says in done.stderr, done.stderr
+        done = aws.gw.cli("provider", "add", "nowhere", "--kind", "bedrock", "--base-url", "https://bedrock.example.com", "--credential", "aws:bedrock")
+        done = aws.gw.cli("provider-key", "add", "nowhere", input=f"{self.ACCESS}:{self.SECRET}\n", check=False)
+        assert done.returncode != 0 and "the region of bedrock.example.com is not known" in done.stderr
+
+    def test_a_clock_that_is_wrong_is_said_to_be(self, aws, running):
+        def play(s, request):
+            s.sendall(b"HTTP/1.1 403 Forbidden\r\nDate: Wed, 25 Nov 2020 02:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+
+        up = running(Upstream, play)
+        aws.gw.cli("provider", "add", "old", "--kind", "bedrock", "--base-url", up.url, "--credential", "aws:bedrock:us-east-1")
+        aws.gw.cli("provider-key", "add", "old", input=f"{self.ACCESS}:{self.SECRET}\n")
+        answer = raw(aws.gw.port, f"POST /old/model/m/converse HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {aws.key}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
+        assert b"503" in answer and b'"code":"clock_skewed"' in answer and "clock and this machine's differ" in aws.gw.output
+
+    def test_no_part_of_the_secret_is_sent_or_shown(self, aws):
+        method, path, headers, body = self.ask(aws, "session", "/model/m/converse")
+        assert self.SECRET not in json.dumps(headers) and self.SECRET[:20] not in aws.gw.output and self.SECRET not in aws.gw.cli("provider-key", "list", "--json")

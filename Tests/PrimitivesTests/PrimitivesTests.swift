@@ -113,3 +113,16 @@ struct NetworkTests {
     ])
   func refused(text: String) { #expect(Network(text) == nil) }
 }
+
+struct HTTPDateTests {
+  @Test("HTTP dates are read in their one form, to the second") func dates() {
+    func read(_ text: String) -> String? { Timestamp(httpDate: Array(text.utf8).span)?.rfc3339 }
+    #expect(read("Sun, 06 Nov 1994 08:49:37 GMT") == "1994-11-06T08:49:37.000Z")
+    #expect(read("Thu, 29 Feb 2024 23:59:59 GMT") == "2024-02-29T23:59:59.000Z")
+    for bad in [
+      "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 UTC",
+      "Sun, 31 Nov 1994 08:49:37 GMT",
+      "Sun, 06 Nuv 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT", "Sun, +6 Nov 1994 08:49:37 GMT", "",
+    ] { #expect(read(bad) == nil, "\(bad)") }
+  }
+}
