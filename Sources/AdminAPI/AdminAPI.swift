@@ -3,6 +3,7 @@ import Cryptography
 import Domain
 import FoundationEssentials
 public import KeyService
+import PolicyEngine
 import Primitives
 import Providers
 import Vault
@@ -43,6 +44,8 @@ public final class AdminAPI: @unchecked Sendable {
     case (.get, 1, "provider-kinds"): return try listKinds(r)
     case (.get, 1, "provider-keys"): return try listProviderKeys(r)
     case (.post, 1, "provider-keys"): return try await addProviderKey(r)
+    case (.put, 2, "provider-keys"): return try await setPool(r, path[1])
+    case (.post, 3, "provider-keys") where path[2] == "release": return try releaseProviderKey(r, path[1])
     case (.delete, 2, "provider-keys"): return try await removeProviderKey(r, path[1])
     case (.get, 1, "keys"): return try listKeys(r)
     case (.post, 1, "keys"): return try await createKey(r)
@@ -151,6 +154,27 @@ public final class AdminAPI: @unchecked Sendable {
     return try encode(document(key, isUsable: true), status: 201)
   }
 
+  private func setPool(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+    let document: PoolDocument = try decode(r, fields: ["weight", "tags"])
+    let id = try recordID(id)
+    try await service.setPool(id, PoolSettings(weight: document.weight ?? 1, tags: document.tags ?? []))
+    return try showProviderKey(id)
+  }
+
+  private func releaseProviderKey(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    let id = try recordID(id)
+    try service.releaseProviderKey(id)
+    return try showProviderKey(id)
+  }
+
+  private func showProviderKey(_ id: RecordID) throws(Fault) -> AdminResponse {
+    guard let entry = try service.listProviderKeys().first(where: { $0.key.id == id }) else {
+      throw Fault(.notFound, "there is no provider key \(id)")
+    }
+    return try encode(document(entry.key, isUsable: entry.isUsable))
+  }
+
   private func removeProviderKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     try await service.removeProviderKey(try recordID(id))
@@ -160,7 +184,8 @@ public final class AdminAPI: @unchecked Sendable {
   private func document(_ key: ProviderKey, isUsable: Bool) -> ProviderKeyDocument {
     ProviderKeyDocument(
       id: key.id.description, provider: key.provider, name: key.name, version: Int(key.version), usable: isUsable,
-      created_at: key.createdAt.rfc3339)
+      state: isUsable ? service.health[key.id]?.state(now: monotonicNanoseconds()).rawValue ?? "usable" : "broken",
+      weight: service.pools[key.id]?.weight ?? 1, tags: service.pools[key.id]?.tags ?? [], created_at: key.createdAt.rfc3339)
   }
 
   // MARK: masked keys

@@ -66,7 +66,21 @@ public struct ProviderKeyDocument: Codable, Sendable {
   public var name: String
   public var version: Int
   public var usable: Bool
+  /// `usable`, `cooling`, `quarantined`, or `broken` where it does not open.
+  public var state: String
+  public var weight: Int
+  public var tags: [String]
   public var created_at: String
+}
+
+/// How a provider key shares requests with the others.
+public struct PoolDocument: Codable, Sendable {
+  public var weight: Int?
+  public var tags: [String]?
+  public init(weight: Int? = nil, tags: [String]? = nil) {
+    self.weight = weight
+    self.tags = tags
+  }
 }
 
 /// A new key, with the text that is shown this once.

@@ -20,6 +20,7 @@ public struct PolicyDocument: Codable, Sendable {
   public var not_before: String?
   public var body_bytes_max: Int?
   public var output_tokens_max: Int?
+  public var provider_key_tags: [String]?
   public var limits: Limits?
   public var model_limits: [ModelLimits]?
   public init() {}
@@ -90,13 +91,14 @@ extension PolicyDocument {
     hours = policy.hours == [Policy.any] ? nil : policy.hours
     not_before = policy.notBefore.map { Timestamp(milliseconds: $0).rfc3339 }
     (body_bytes_max, output_tokens_max) = (policy.bodyBytesMax, policy.outputTokensMax)
+    provider_key_tags = policy.providerKeyTags == [Policy.any] ? nil : policy.providerKeyTags
     limits = policy.limits.isEmpty ? nil : policy.limits
     model_limits = policy.modelLimits.isEmpty ? nil : policy.modelLimits
   }
 
   static let fields = [
     "providers", "models", "denied_models", "endpoints", "paths", "networks", "hours", "not_before", "body_bytes_max",
-    "output_tokens_max", "limits", "model_limits",
+    "output_tokens_max", "provider_key_tags", "limits", "model_limits",
   ]
 
   /// `providers` are for when none are named.
@@ -105,7 +107,8 @@ extension PolicyDocument {
       providers: providers ?? absent, models: models ?? [Policy.any], deniedModels: denied_models ?? [],
       endpoints: endpoints ?? [Policy.any], paths: paths ?? [Policy.any], networks: networks ?? [Policy.any],
       hours: hours ?? [Policy.any], notBefore: try moment(not_before)?.milliseconds, bodyBytesMax: body_bytes_max,
-      outputTokensMax: output_tokens_max, limits: limits ?? Limits(), modelLimits: model_limits ?? [])
+      outputTokensMax: output_tokens_max, providerKeyTags: provider_key_tags ?? [Policy.any], limits: limits ?? Limits(),
+      modelLimits: model_limits ?? [])
   }
 }
 

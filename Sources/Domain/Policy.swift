@@ -22,13 +22,16 @@ public struct Policy: Hashable, Sendable {
   public var bodyBytesMax: Int?
   /// Tokens of one answer; a request that asks for more is lowered to it. nil: what the provider gives.
   public var outputTokensMax: Int?
+  /// Tags of the provider keys that requests may go out with; `"*"` stands for all of them.
+  public var providerKeyTags: [String]
   public var limits: Limits
   public var modelLimits: [ModelLimits]
 
   public init(
     providers: [String], models: [String] = [any], deniedModels: [String] = [], endpoints: [String] = [any],
     paths: [String] = [any], networks: [String] = [any], hours: [String] = [any], notBefore: Int64? = nil,
-    bodyBytesMax: Int? = nil, outputTokensMax: Int? = nil, limits: Limits = Limits(), modelLimits: [ModelLimits] = []
+    bodyBytesMax: Int? = nil, outputTokensMax: Int? = nil, providerKeyTags: [String] = [any], limits: Limits = Limits(),
+    modelLimits: [ModelLimits] = []
   ) {
     self.providers = providers
     self.models = models
@@ -40,6 +43,7 @@ public struct Policy: Hashable, Sendable {
     self.notBefore = notBefore
     self.bodyBytesMax = bodyBytesMax
     self.outputTokensMax = outputTokensMax
+    self.providerKeyTags = providerKeyTags
     self.limits = limits
     self.modelLimits = modelLimits
   }
@@ -59,12 +63,12 @@ public struct Policy: Hashable, Sendable {
     guard !providers.isEmpty else {
       throw Fault(.invalidInput, "a key without a provider can do nothing", hint: "name at least one provider, or '*' for all")
     }
-    guard !models.isEmpty, !endpoints.isEmpty, !networks.isEmpty, !paths.isEmpty, !hours.isEmpty else {
+    guard !models.isEmpty, !endpoints.isEmpty, !networks.isEmpty, !paths.isEmpty, !hours.isEmpty, !providerKeyTags.isEmpty else {
       throw Fault(
         .invalidInput, "a key without a model, an endpoint, a path, a network or an hour can do nothing",
         hint: "leave them out to permit all")
     }
-    for list in [models, deniedModels, networks, paths, hours] {
+    for list in [models, deniedModels, networks, paths, hours, providerKeyTags] {
       guard list.count <= Self.entriesMax else { throw Fault(.invalidInput, "more than \(Self.entriesMax) entries in one list") }
     }
     for name in providers where name != Self.any { try ProviderName.validate(name) }
@@ -72,6 +76,7 @@ public struct Policy: Hashable, Sendable {
       throw Fault(
         .invalidInput, "'\(network.prefix(50))' is no network", hint: "write it as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")
     }
+    for tag in providerKeyTags where tag != Self.any { try DocumentName.validate(tag, of: "tag") }
     for glob in models + deniedModels { try ModelGlob.validate(glob) }
     for path in paths where path != Self.any && PathTemplate(path) == nil {
       throw Fault(
@@ -119,6 +124,7 @@ public struct Policy: Hashable, Sendable {
     if exceeds(providers, parent.providers, ==) { return "providers" }
     if exceeds(models, parent.models, { ModelGlob.covers($0, $1) }) { return "models" }
     if exceeds(endpoints, parent.endpoints, ==) { return "endpoints" }
+    if exceeds(providerKeyTags, parent.providerKeyTags, ==) { return "provider key tags" }
     if exceeds(
       networks, parent.networks, { a, b in Network(a).map { net in Network(b).map { net.contains($0) } ?? false } ?? false })
     {
@@ -136,6 +142,7 @@ extension Policy: Codable {
     case notBefore = "not_before_ms"
     case bodyBytesMax = "body_bytes_max"
     case outputTokensMax = "output_tokens_max"
+    case providerKeyTags = "provider_key_tags"
     case modelLimits = "model_limits"
     case deniedModels = "denied_models"
   }
@@ -155,6 +162,7 @@ extension Policy: Codable {
     paths = try list(.paths)
     networks = try list(.networks)
     hours = try list(.hours)
+    providerKeyTags = try list(.providerKeyTags)
     notBefore = try container.decodeIfPresent(Int64.self, forKey: .notBefore)
     bodyBytesMax = try container.decodeIfPresent(Int.self, forKey: .bodyBytesMax)
     outputTokensMax = try container.decodeIfPresent(Int.self, forKey: .outputTokensMax)
@@ -171,6 +179,7 @@ extension Policy: Codable {
     try container.encode(paths, forKey: .paths)
     try container.encode(networks, forKey: .networks)
     try container.encode(hours, forKey: .hours)
+    try container.encode(providerKeyTags, forKey: .providerKeyTags)
     try container.encodeIfPresent(notBefore, forKey: .notBefore)
     try container.encodeIfPresent(bodyBytesMax, forKey: .bodyBytesMax)
     try container.encodeIfPresent(outputTokensMax, forKey: .outputTokensMax)

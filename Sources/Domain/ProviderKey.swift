@@ -20,3 +20,27 @@ public struct ProviderKey: Equatable, Sendable {
     self.createdAt = createdAt
   }
 }
+
+/// How a provider key shares the requests to its provider with the others.
+public struct PoolSettings: Hashable, Sendable, Codable {
+  /// Its part, against the sum of all; 1 to 1,000.
+  public var weight: Int
+  /// What policies pick it by: regions, purposes.
+  public var tags: [String]
+
+  public init(weight: Int = 1, tags: [String] = []) {
+    self.weight = weight
+    self.tags = tags
+  }
+
+  public static let tagsMax = 20
+
+  /// Throws `.invalidInput`.
+  public func validate() throws(Fault) {
+    guard (1...1000).contains(weight) else { throw Fault(.invalidInput, "the weight is no number from 1 to 1000") }
+    guard tags.count <= Self.tagsMax, Set(tags).count == tags.count else {
+      throw Fault(.invalidInput, "more than \(Self.tagsMax) tags, or one of them twice")
+    }
+    for tag in tags { try DocumentName.validate(tag, of: "tag") }
+  }
+}

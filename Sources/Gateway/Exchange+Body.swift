@@ -142,20 +142,30 @@ extension Exchange {
     }
     shard.edits.sort { $0.place.lowerBound < $1.place.lowerBound }
     BodyEditor.apply(shard.edits, to: client.outbound.readable, into: &shard.scratch)
-    if toSign != nil {
+    if toSign != nil || resend != nil {
       let body = shard.scratch.copy()
-      toSign!.payloadHash = AmazonSignature.hash(body.span)
-    }
-    if client.head.method == .get, shard.scratch.isEmpty {
-      endHead(&client.relay)
+      resend?.body = body
+      finish(body, &client)
     } else {
       appendLength(shard.scratch.count, &client.relay)
+      client.relay.append(shard.scratch)
     }
-    client.relay.append(shard.scratch)
     shard.scratch.clear()
     shard.scratch.shrink(to: 64 * 1024)
     client.outbound.clear()
     client.outbound.shrink(to: 64 * 1024)
+  }
+
+  /// Ends the head for `body`, presenting the credential at hand, and adds the body.
+  func finish(_ body: [UInt8], _ client: inout ServerConnection) {
+    var signed = toSign
+    signed?.payloadHash = AmazonSignature.hash(body.span)
+    if client.head.method == .get, body.isEmpty {
+      endHead(signed: signed, &client.relay)
+    } else {
+      appendLength(body.count, signed: signed, &client.relay)
+    }
+    client.relay.append(body)
   }
 
   // MARK: settling

@@ -36,7 +36,7 @@ extension Exchange {
       if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(found.model)) }
       position = try snapshot.decide(
         key: index, upstream: named, from: clientAddress(client, peer), at: record.start, endpoint: endpoint.kind,
-        method: client.head.method.name.span, path: path, pathModel: model)
+        method: client.head.method.name.span, path: path, pathModel: model, pick: id.number)
       if snapshot.readsBody(key: index) {
         // A second place to name a model would make two readings possible.
         guard !GatewayTarget.namesModel(target.extracting(parts.query)) else { throw .modelUnclear }
@@ -146,6 +146,7 @@ extension Exchange {
     }
     readContentType(client)
     prepareSignature(client)
+    if mayResend(client) { resend = (client.relay.copy(), []) }
     client.startBody()
   }
 
@@ -155,6 +156,19 @@ extension Exchange {
     work.reader.isJSON = UsageMeter.format(contentType: value) == .json
     guard readsBody, !work.reader.isJSON, let boundary = MultipartForm.boundary(contentType: value) else { return }
     formBoundary = [UInt8](copying: value.extracting(boundary))
+  }
+
+  /// Bytes of a body that is kept to be sent again.
+  private static let resendMax = 4 << 20
+
+  /// Whether the request is kept to be sent again with another key: where there is one, and the head does not hold the first.
+  private func mayResend(_ client: borrowing ServerConnection) -> Bool {
+    guard upstream!.credentials.count > 1, credential!.queryName == nil else { return false }
+    switch client.head.framing {
+    case .none: return true
+    case .length(let n): return n <= Self.resendMax
+    default: return false
+    }
   }
 
   private mutating func prepareSignature(_ client: borrowing ServerConnection) {
@@ -190,16 +204,16 @@ extension Exchange {
     }
   }
 
-  func appendLength(_ n: Int, _ relay: inout ByteBuffer) {
+  func appendLength(_ n: Int, signed: AmazonSignature.Request? = nil, _ relay: inout ByteBuffer) {
     relay.append("Content-Length: ")
     relay.append(decimal: n)
     relay.append("\r\n")
-    endHead(&relay)
+    endHead(signed: signed, &relay)
   }
 
-  func endHead(_ relay: inout ByteBuffer) {
-    if let toSign {
-      credential!.appendSigned(toSign, now: shard.clock.now, to: &relay)
+  func endHead(signed: AmazonSignature.Request? = nil, _ relay: inout ByteBuffer) {
+    if let signed {
+      credential!.appendSigned(signed, now: shard.clock.now, to: &relay)
     } else if credential!.queryName == nil {
       credential!.line.append(to: &relay)
     }

@@ -66,9 +66,18 @@ extension Exchange {
         shard.log.warn("provider '\(upstream!.provider.name)': its clock and this machine's differ by \(abs(skew) / 1000) s")
         throw .upstream(Answers.clockSkewed, .upstreamFailed)
       }
+      let isNew = credential!.health.refused(status: head.status, now: monotonicNanoseconds())
       shard.log.warn(
-        "provider '\(upstream!.provider.name)' answered \(head.status): check provider key \(credential!.keyID)")
+        "provider '\(upstream!.provider.name)' answered \(head.status): \(isNew ? "no longer using" : "check") provider key \(credential!.keyID)"
+      )
+      if anotherPosition() != nil { throw .anotherKey }
       throw .upstream(Answers.providerKeyRefused, .upstreamFailed)
+    case 429:
+      // With one key there is nothing to choose, and the client is told what the provider says.
+      guard upstream!.credentials.count > 1 else { return }
+      credential!.health.limited(milliseconds: retryAfter(head, inbound), now: monotonicNanoseconds())
+      if anotherPosition() != nil { throw .anotherKey }
+    case 200..<300: credential!.health.answered()
     case 300..<400 where head.status != 304: throw .upstream(Answers.upstreamRedirected, .upstreamFailed)
     default: break
     }
@@ -76,6 +85,19 @@ extension Exchange {
 
   /// Milliseconds that a signature may be old.
   private static let skewMax: Int64 = 300_000
+
+  /// For how long the provider wants to be left alone; a second where it does not say.
+  private func retryAfter(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) -> Int {
+    let bytes = inbound.readable
+    var milliseconds: Int?
+    for field in head.fields {
+      let name = bytes.extracting(field.name.range)
+      let value = bytes.extracting(field.value.range)
+      if name.equalsIgnoringCase("retry-after-ms") { return ASCII.decimal(value) ?? 1000 }
+      if name.equalsIgnoringCase("retry-after") { milliseconds = ASCII.decimal(value).map { $0 * 1000 } }
+    }
+    return milliseconds ?? 1000
+  }
 
   /// How far the provider's clock is ahead of ours, in milliseconds.
   private func clockSkew(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) -> Int64? {

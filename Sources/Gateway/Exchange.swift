@@ -16,6 +16,8 @@ enum Ending: Error {
   case upstream(ErrorBody, Outcome)
   /// The right to go on was lost.
   case cut(ErrorBody)
+  /// The provider did not take the request with this of its keys, and another can be tried.
+  case anotherKey
 }
 
 /// One request on its way through: authenticate, decide, send on, stream back, record.
@@ -50,7 +52,12 @@ struct Exchange: ~Copyable {
   /// Whether what the body says decides if the request may go on: it is then read whole, and sent as it was read.
   var readsBody = false
   /// Whether the body is held until all of it is here: because it is read, or because it is signed.
-  var buffersBody: Bool { readsBody || toSign != nil }
+  var buffersBody: Bool { readsBody || toSign != nil || resend != nil }
+  /// What is sent again with another key: the head before its framing, and, once it is there, the body. Only where there are several
+  /// keys; they cost a copy.
+  var resend: (head: [UInt8], body: [UInt8])?
+  /// Credentials that were tried, a bit each.
+  var tried: UInt64 = 0
   /// What of the request is signed, where the provider wants that; its payload comes last.
   var toSign: AmazonSignature.Request?
   /// Of a body that is read as a form.
@@ -102,17 +109,47 @@ struct Exchange: ~Copyable {
 
   private mutating func carry(_ client: inout ServerConnection) async throws(Ending) -> Bool {
     let peer = client.peerAddress()
-    let position = try authorize(client, peer: peer)
+    var position = try authorize(client, peer: peer)
+    try writeHead(&client)
+    if buffersBody { try await readBody(&client) }
+    try await count(client)
+    try finishHead(&client)
+    while true {
+      do throws(Ending) { return try await attempt(&client, position) } catch {
+        guard case .anotherKey = error else { throw error }
+        position = try chooseAnother(&client)
+      }
+    }
+  }
+
+  /// Makes ready to send the request again, with a credential that was not tried; returns its position.
+  private mutating func chooseAnother(_ client: inout ServerConnection) throws(Ending) -> Int {
+    let refused = Ending.upstream(Answers.providerKeyRefused, .upstreamFailed)
+    guard let resend, let position = anotherPosition() else { throw refused }
+    credential = upstream!.credentials[position]
+    client.relay.wipe()
+    client.relay.append(resend.head)
+    finish(resend.body, &client)
+    return position
+  }
+
+  /// A credential that was not tried, if the request may be sent again.
+  func anotherPosition() -> Int? {
+    guard resend != nil, let upstream, let keyID, generation == shard.snapshot.generation,
+      let key = shard.snapshot.position(of: keyID)
+    else { return nil }
+    return shard.snapshot.another(key: key, upstream: upstream, pick: id.number, now: monotonicNanoseconds(), except: tried)
+  }
+
+  /// Sends the request with one of the provider's keys and passes the answer on.
+  private mutating func attempt(_ client: inout ServerConnection, _ position: Int) async throws(Ending) -> Bool {
     let upstream = upstream!
+    tried |= 1 << UInt64(position)
     let pool: ClientPool
     do { pool = try shard.pool(upstream, credential: position) } catch {
       shard.log.warn("provider '\(upstream.provider.name)': \(error)")
       throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
     }
-    try writeHead(&client)
-    if buffersBody { try await readBody(&client) }
-    try await count(client)
-    try finishHead(&client)
     let connection = try await connect(pool, client)
     var isReturned = false
     defer { if !isReturned { pool.discard(connection) } }
@@ -136,6 +173,7 @@ struct Exchange: ~Copyable {
       return false
     case .refused(let answer, let outcome), .upstream(let answer, let outcome): (body, record.outcome) = (answer, outcome)
     case .cut(let answer): (body, record.outcome) = (answer, .cut)
+    case .anotherKey: (body, record.outcome) = (Answers.providerKeyRefused, .upstreamFailed)
     }
     code = body.code
     usageFilter = nil

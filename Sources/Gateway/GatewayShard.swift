@@ -163,9 +163,12 @@ final class Workspace {
 
 /// `req_` and 32 hexadecimal digits, without an allocation.
 struct RequestID {
+  /// Differs from request to request.
+  let number: UInt64
   private var bytes = InlineArray<36, UInt8>(repeating: 0)
 
   init(_ high: UInt64, _ low: UInt64) {
+    number = high ^ low
     for (i, b) in [UInt8](arrayLiteral: 114, 101, 113, 95).enumerated() { bytes[i] = b }
     for i in 0..<16 {
       bytes[4 + i] = Self.digit(high >> UInt64(60 - 4 * i))

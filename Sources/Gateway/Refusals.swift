@@ -22,6 +22,11 @@ extension Refusal {
       case .providerNotAllowed: (403, "This masked key may not call this provider. Ask for a key whose policy names it.")
       case .noProviderKey:
         (503, "MaskLLM has no usable key for this provider. An administrator has to run 'maskllm provider-key add'.")
+      case .noUsableProviderKey:
+        (
+          503,
+          "The provider has refused every key that MaskLLM may use for this request. An administrator has to look at 'maskllm provider-key list'."
+        )
       case .networkNotAllowed:
         (403, "This masked key may not be used from this network. Ask for a key whose policy names it.")
       case .hoursNotAllowed: (403, "This masked key may not be used at this hour. Come back later, or ask for longer hours.")

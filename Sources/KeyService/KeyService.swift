@@ -39,6 +39,9 @@ public final class KeyService: @unchecked Sendable {
   public internal(set) var priceOverrides: [PriceName: Price] = [:]
   /// Built anew when an override changes.
   var priceList = PriceList(shipped: [])
+  public internal(set) var pools: [RecordID: PoolSettings] = [:]
+  /// Of provider keys. Kept from snapshot to snapshot.
+  public internal(set) var health: [RecordID: CredentialHealth] = [:]
   private let counters = Counters()
   /// The last snapshot that was made.
   private(set) var inForce: Snapshot?
@@ -114,8 +117,11 @@ public final class KeyService: @unchecked Sendable {
       throw Fault(.tampered, "provider key \(key.id) belongs to a provider that is not known or was changed outside maskllm")
     }
     let secret = try vault.open(key, of: provider)
+    let known = health[key.id] ?? CredentialHealth()
+    health[key.id] = known
     return try Credential(
-      keyID: key.id, version: key.version, style: provider.credential, secret: secret, host: provider.baseURL.host)
+      keyID: key.id, version: key.version, style: provider.credential, secret: secret, host: provider.baseURL.host,
+      pool: pools[key.id] ?? PoolSettings(), health: known)
   }
 
   func upstreams() -> [Upstream] {

@@ -73,6 +73,7 @@ extension KeyService {
     _ = try requireVault()
     guard try store.deleteProviderKey(id) else { throw Fault(.notFound, "there is no provider key \(id)") }
     providerKeys.removeAll { $0.id == id }
+    try forgetPool(id)
     credentials[id] = nil
     await publish()
   }

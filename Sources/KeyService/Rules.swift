@@ -6,7 +6,10 @@ import Storage
 import Vault
 
 /// What kinds of document there are.
-public enum DocumentKind: String, Sendable, CaseIterable { case team, policy, budget, price }
+public enum DocumentKind: String, Sendable, CaseIterable {
+  case team, policy, budget, price
+  case providerKey = "provider-key"
+}
 
 /// Kind and name of a document.
 struct DocumentPlace: Hashable {
@@ -38,7 +41,7 @@ extension KeyService {
       throw Fault(
         .tampered, "teams, policies, budgets or prices were added, removed or replaced outside maskllm", hint: "restore a backup")
     }
-    (documents, teams, sharedPolicies, budgets, priceOverrides) = ([:], [:], [:], [:], [:])
+    (documents, teams, sharedPolicies, budgets, priceOverrides, pools) = ([:], [:], [:], [:], [:], [:])
     for row in rows {
       guard let kind = DocumentKind(rawValue: row.kind) else {
         throw Fault(.storage, "the store has a document of a kind that is not known here", hint: "upgrade maskllm")
@@ -48,6 +51,9 @@ extension KeyService {
       case .team: teams[row.name] = try vault.document(from: row)
       case .policy: sharedPolicies[row.name] = try vault.document(from: row)
       case .budget: budgets[row.name] = try vault.document(from: row)
+      case .providerKey:
+        guard let id = RecordID(row.name) else { throw Fault(.tampered, "provider key '\(row.name)' cannot be read") }
+        pools[id] = try vault.document(from: row)
       case .price:
         guard let name = PriceName(row.name) else { throw Fault(.tampered, "price '\(row.name)' cannot be read") }
         priceOverrides[name] = try vault.document(from: row)
@@ -184,6 +190,31 @@ extension KeyService {
 
   /// Gives back what nobody used, at the end.
   public func closeLedger() throws(Fault) { try ledger?.close() }
+
+  // MARK: pools
+
+  /// Says how a provider key shares requests with the others; in force when it returns.
+  public func setPool(_ id: RecordID, _ pool: PoolSettings) async throws(Fault) {
+    let vault = try requireVault()
+    guard let key = providerKeys.first(where: { $0.id == id }) else { throw Fault(.notFound, "there is no provider key \(id)") }
+    try pool.validate()
+    try write(.providerKey, id.description, pool)
+    pools[id] = pool
+    if credentials[id] != nil { credentials[id] = try credential(for: key, vault) }
+    await publish()
+  }
+
+  func forgetPool(_ id: RecordID) throws(Fault) {
+    if pools[id] != nil { try erase(.providerKey, id.description) }
+    pools[id] = nil
+    health[id] = nil
+  }
+
+  /// Lets a provider key be used again that the provider had refused.
+  public func releaseProviderKey(_ id: RecordID) throws(Fault) {
+    guard let health = health[id] else { throw Fault(.notFound, "there is no provider key \(id) that is used") }
+    health.release()
+  }
 
   // MARK: prices
 

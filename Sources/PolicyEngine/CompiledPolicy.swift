@@ -15,6 +15,8 @@ final class CompiledPolicy: Sendable {
   }
 
   private let providers: [Bool]
+  /// Per provider, which of its credentials may be used.
+  private let credentials: [[Bool]]
   private let endpoints: UInt32
   // One entry for each policy that restricts its kind; what is asked for has to pass all of them.
   private let models: [Models]
@@ -32,6 +34,13 @@ final class CompiledPolicy: Sendable {
   init(_ policies: [Policy], _ upstreams: [Upstream]) {
     providers = upstreams.map { upstream in
       policies.allSatisfy { $0.providers.contains(Policy.any) || $0.providers.contains(upstream.provider.name) }
+    }
+    credentials = upstreams.map { upstream in
+      upstream.credentials.map { credential in
+        policies.allSatisfy { policy in
+          policy.providerKeyTags.contains(Policy.any) || policy.providerKeyTags.contains { credential.pool.tags.contains($0) }
+        }
+      }
     }
     endpoints = EndpointClass.allCases.reduce(0) { bits, kind in
       policies.allSatisfy { $0.endpoints.contains(Policy.any) || $0.endpoints.contains("\(kind.name)") }
@@ -55,6 +64,8 @@ final class CompiledPolicy: Sendable {
   }
 
   func allows(provider index: Int) -> Bool { providers[index] }
+
+  func allows(credential position: Int, of provider: Int) -> Bool { credentials[provider][position] }
 
   func allows(endpoint kind: EndpointClass) -> Bool { endpoints >> UInt32(kind.rawValue) & 1 == 1 }
 

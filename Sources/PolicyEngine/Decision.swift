@@ -43,10 +43,62 @@ extension Snapshot {
   }
 
   /// Whether the key at `index` may call `upstream`, and with which of its credentials (a position).
-  public func decide(key index: Int, upstream: Upstream) throws(Refusal) -> Int {
-    guard policies[Int(keys[index].policy)].allows(provider: upstream.index) else { throw .providerNotAllowed }
-    guard !upstream.credentials.isEmpty else { throw .noProviderKey }
-    return 0
+  ///
+  /// Of those that the policy permits and the provider takes, one by weight: `pick` is any number that differs from request to
+  /// request. While all rest, the one that is ready first.
+  public func decide(key index: Int, upstream: Upstream, pick: UInt64 = 0, now: UInt64 = monotonicNanoseconds()) throws(Refusal)
+    -> Int
+  {
+    let policy = policies[Int(keys[index].policy)]
+    guard policy.allows(provider: upstream.index) else { throw .providerNotAllowed }
+    guard let position = Self.choose(upstream, policy, pick: pick, now: now, except: 0) else {
+      throw upstream.credentials.isEmpty ? .noProviderKey : .noUsableProviderKey
+    }
+    return position
+  }
+
+  /// Another credential than those in `tried` (a bit each) for a request that one was refused for; nil when there is none that is
+  /// ready. At most 64 are looked at.
+  public func another(key index: Int, upstream: Upstream, pick: UInt64, now: UInt64, except tried: UInt64) -> Int? {
+    let policy = policies[Int(keys[index].policy)]
+    guard let position = Self.choose(upstream, policy, pick: pick, now: now, except: tried) else { return nil }
+    return upstream.credentials[position].health.state(now: now) == .usable ? position : nil
+  }
+
+  private static func choose(_ upstream: Upstream, _ policy: CompiledPolicy, pick: UInt64, now: UInt64, except tried: UInt64)
+    -> Int?
+  {
+    let count = min(upstream.credentials.count, 64)
+    // One key is the usual case.
+    var (total, firstReady, readyAt) = (0, -1, UInt64.max)
+    for i in 0..<count where tried >> UInt64(i) & 1 == 0 && policy.allows(credential: i, of: upstream.index) {
+      let credential = upstream.credentials[i]
+      switch credential.health.state(now: now) {
+      case .usable: total += credential.pool.weight
+      case .cooling:
+        if credential.health.readyAt < readyAt { (firstReady, readyAt) = (i, credential.health.readyAt) }
+      case .quarantined: break
+      }
+    }
+    guard total > 0 else {
+      if firstReady >= 0 { return firstReady }
+      // All are refused. One request now and then finds out whether that is still so.
+      guard tried == 0 else { return nil }
+      for i in 0..<count where policy.allows(credential: i, of: upstream.index) {
+        if upstream.credentials[i].health.mayProbe(now: now) { return i }
+      }
+      return nil
+    }
+    // Spread by the golden ratio: even over few requests, too.
+    var rest = Int((pick &* 0x9E37_79B9_7F4A_7C15).multipliedFullWidth(by: UInt64(total)).high)
+    for i in 0..<count where tried >> UInt64(i) & 1 == 0 && policy.allows(credential: i, of: upstream.index) {
+      let credential = upstream.credentials[i]
+      guard credential.health.state(now: now) == .usable else { continue }
+      if rest < credential.pool.weight { return i }
+      rest -= credential.pool.weight
+    }
+    // A state changed between the two looks.
+    return firstReady >= 0 ? firstReady : nil
   }
 
   /// Whether requests of the key at `index` may come from `address`.
@@ -97,9 +149,9 @@ extension Snapshot {
   /// Every rule that needs no body, in this order. Returns the position of the credential to use.
   public func decide(
     key index: Int, upstream: Upstream, from address: @autoclosure () -> NetworkAddress?, at now: Timestamp,
-    endpoint kind: EndpointClass, method: Span<UInt8>, path: Span<UInt8>, pathModel: JSONText
+    endpoint kind: EndpointClass, method: Span<UInt8>, path: Span<UInt8>, pathModel: JSONText, pick: UInt64 = 0
   ) throws(Refusal) -> Int {
-    let position = try decide(key: index, upstream: upstream)
+    let position = try decide(key: index, upstream: upstream, pick: pick)
     try decide(key: index, from: address())
     try decide(key: index, at: now)
     try decide(key: index, endpoint: kind)

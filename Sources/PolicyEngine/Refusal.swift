@@ -1,7 +1,7 @@
 /// The rules that a request can break. Each has a name that is the same in answers, activity, explanations and docs.
 public enum Refusal: UInt8, Sendable, CaseIterable, Error {
   case sealed, missingKey, malformedKey, unknownKey, disabledKey, revokedKey, expiredKey, notYetValidKey
-  case unknownProvider, providerNotAllowed, noProviderKey, networkNotAllowed, hoursNotAllowed
+  case unknownProvider, providerNotAllowed, noProviderKey, noUsableProviderKey, networkNotAllowed, hoursNotAllowed
   case endpointNotAllowed, endpointNotInScope, pathNotAllowed, encodedBody, bodyTooLarge, modelUnclear, modelNotAllowed
   case rateLimited, tooManyAtOnce, tokensLimited, outputLimitUnclear, priceUnknown, costUnbounded, budgetExhausted
   case ledgerUnavailable, notLendable
@@ -20,6 +20,7 @@ public enum Refusal: UInt8, Sendable, CaseIterable, Error {
     case .unknownProvider: "unknown_provider"
     case .providerNotAllowed: "provider_not_allowed"
     case .noProviderKey: "no_provider_key"
+    case .noUsableProviderKey: "no_usable_provider_key"
     case .networkNotAllowed: "network_not_allowed"
     case .hoursNotAllowed: "hours_not_allowed"
     case .endpointNotAllowed: "endpoint_not_allowed"

@@ -11,6 +11,8 @@ public final class Credential: Sendable {
   public let line: SecretBytes
   /// The name of the query parameter that carries the key; nil: a header does.
   public let queryName: [UInt8]?
+  public let pool: PoolSettings
+  public let health: CredentialHealth
   private let bare: SecretBytes
   /// Signs requests, in place of a line that is the same for all; nil: there is one.
   public let signer: AmazonSignature?
@@ -43,9 +45,13 @@ public final class Credential: Sendable {
   public func withSecret<Result>(_ use: (Span<UInt8>) -> Result) -> Result { bare.withBytes(0..<bare.count, use) }
 
   /// Throws `.invalidInput` when the secret could not stand in a header.
-  public init(keyID: RecordID, version: UInt32, style: CredentialStyle, secret: borrowing SecretBytes, host: String = "")
-    throws(Fault)
-  {
+  public init(
+    keyID: RecordID, version: UInt32, style: CredentialStyle, secret: borrowing SecretBytes, host: String = "",
+    pool: PoolSettings = PoolSettings(),
+    health: CredentialHealth = CredentialHealth()
+  ) throws(Fault) {
+    self.pool = pool
+    self.health = health
     try Self.validate(secret.span)
     if case .aws(let service, let region) = style {
       let parts = try Self.parts(secret.span)

@@ -19,6 +19,7 @@ enum PolicyOptions {
     Option(name: "not-before", value: "TIME", help: "not valid before 2027-01-31 or 2027-01-31T12:00:00Z, in UTC"),
     Option(name: "body-bytes-max", value: "N", help: "bytes of one request body"),
     Option(name: "output-tokens-max", value: "N", help: "tokens of one answer; requests for more are lowered"),
+    Option(name: "key-tag", value: "TAG", help: "provider keys that requests may go out with (default: all)", isRepeatable: true),
     Option(
       name: "limit", value: "NAME=N",
       help: "requests, input_tokens, output_tokens or tokens, _per_second to _per_month; or concurrent", isRepeatable: true),
@@ -40,6 +41,7 @@ enum PolicyOptions {
     document.not_before = arguments.value("not-before")
     document.body_bytes_max = try arguments.number("body-bytes-max", 1...(1 << 32))
     document.output_tokens_max = try arguments.number("output-tokens-max", 1...1_000_000_000)
+    document.provider_key_tags = list("key-tag")
     var limits = Limits()
     for text in arguments.all("limit") { try add(text, to: &limits) }
     document.limits = limits.isEmpty ? nil : limits
@@ -89,6 +91,7 @@ enum PolicyOptions {
       paths      \(list(policy.paths))
       networks   \(list(policy.networks))
       hours      \(list(policy.hours))
+      key tags   \(list(policy.provider_key_tags))
       body       \(policy.body_bytes_max.map { "\($0) bytes" } ?? "as the gateway accepts")
       output     \(policy.output_tokens_max.map { "\($0) tokens" } ?? "as the provider gives")
       limits     \(limits(policy))

@@ -49,7 +49,7 @@ enum ProviderCommands {
 }
 
 enum ProviderKeyCommands {
-  static let all = [add, list, remove]
+  static let all = [add, list, set, release, remove]
 
   private static let add = Command(
     path: ["provider-key", "add"], operand: "PROVIDER", summary: "seal a provider's real key, read from standard input",
@@ -76,10 +76,36 @@ enum ProviderKeyCommands {
     options: Unsealing.options + [Command.json]
   ) {
     arguments throws(Fault) in
-    try printList("/v1/provider-keys", arguments, ["ID", "PROVIDER", "NAME", "VERSION", "USABLE", "CREATED"]) {
+    try printList("/v1/provider-keys", arguments, ["ID", "PROVIDER", "NAME", "VERSION", "STATE", "WEIGHT", "TAGS", "CREATED"]) {
       (key: ProviderKeyDocument) in
-      [key.id, key.provider, Terminal.plain(key.name), "\(key.version)", key.usable ? "yes" : "no", key.created_at]
+      [
+        key.id, key.provider, Terminal.plain(key.name), "\(key.version)", key.state, "\(key.weight)",
+        key.tags.isEmpty ? "-" : key.tags.joined(separator: ","), key.created_at,
+      ]
     }
+  }
+
+  private static let set = Command(
+    path: ["provider-key", "set"], operand: "ID",
+    summary: "say how a provider key shares requests with the others of its provider",
+    options: Unsealing.options + [
+      Option(name: "weight", value: "N", help: "its part, against the sum of all, 1 to 1000 (default: 1)"),
+      Option(name: "tag", value: "TAG", help: "what policies pick it by, with --key-tag", isRepeatable: true), Command.json,
+    ]
+  ) { arguments throws(Fault) in
+    let id = try arguments.operand("ID")
+    let document = PoolDocument(weight: try arguments.number("weight", 1...1000), tags: arguments.all("tag"))
+    let body = try AdminLink.open(arguments).call(.put, "/v1/provider-keys/\(percentEncoded(id))", json: document)
+    Terminal.result(arguments.has("json") ? String(decoding: body, as: UTF8.self) : "provider key \(id) is set")
+  }
+
+  private static let release = Command(
+    path: ["provider-key", "release"], operand: "ID", summary: "use a provider key again that the provider had refused",
+    options: [Command.json]
+  ) { arguments throws(Fault) in
+    let id = try arguments.operand("ID")
+    let body = try AdminLink.toServer(arguments).call(.post, "/v1/provider-keys/\(percentEncoded(id))/release")
+    Terminal.result(arguments.has("json") ? String(decoding: body, as: UTF8.self) : "provider key \(id) is used again")
   }
 
   private static let remove = Command(

@@ -53,7 +53,7 @@ def test_tables_are_for_people(data):
     kinds = {l.split()[0] for l in cli(data, "provider", "kinds").split("\n")}
     assert {"openai", "openai-compatible", "azure", "anthropic", "gemini", "vertex", "bedrock", "mistral", "cohere", "groq", "together", "fireworks", "deepseek", "xai", "perplexity", "openrouter",
             "huggingface", "nvidia", "cerebras", "replicate", "voyage", "jina", "ai21", "databricks", "cloudflare", "watsonx", "ollama", "vllm", "lmstudio", "llamacpp", "litellm"} <= kinds
-    assert cli(data, "provider-key", "list") == "ID  PROVIDER  NAME  VERSION  USABLE  CREATED"
+    assert cli(data, "provider-key", "list") == "ID  PROVIDER  NAME  VERSION  STATE  WEIGHT  TAGS  CREATED"
     assert cli(data, "activity").startswith("TIME")
 
 
@@ -203,7 +203,7 @@ def test_a_passphrase_is_asked_for_twice_and_not_shown(tmp_path):
 def test_help_version_and_completions(tmp_path):
     text = cli(None, "help")
     commands = [line.split("  ")[1] for line in text.split("\n") if line.startswith("  ")]
-    assert len(commands) == 37 and cli(None) == text
+    assert len(commands) == 39 and cli(None) == text
     for command in commands:
         assert cli(None, *command.split(), "--help").startswith(f"usage: maskllm {command}")
     assert cli(None, "version") == cli(None, "--version") == "maskllm 0.1.0"

@@ -438,8 +438,8 @@ class TestWhenTheProviderFails:
         assert headers["content-length"] == "100" and body == b"half"
         assert gw.activity()[0]["outcome"] == "upstream_failed"
 
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refused_provider_key_is_not_echoed_and_is_logged(self, running, status):
+    @pytest.mark.parametrize("status, told", [(401, "no longer using"), (403, "check")])
+    def test_a_refused_provider_key_is_not_echoed_and_is_logged(self, running, status, told):
         tail = DEMO_KEY[-8:]
         body = f'{{"error":{{"message":"Incorrect API key provided: sk-...{tail}"}}}}'.encode()
 
@@ -450,7 +450,7 @@ class TestWhenTheProviderFails:
         answer = raw(gw.port, post(CHAT, gw.key()))
         assert (status_of(answer), code_of(answer)) == (503, "provider_key_refused")
         assert b"sk-" not in answer and b"acct-7" not in answer
-        wait_until(lambda: f"provider 'up' answered {status}: check provider key" in gw.output, "the warning")
+        wait_until(lambda: f"provider 'up' answered {status}: {told} provider key" in gw.output, "the warning")
 
     def test_an_answer_before_the_whole_request_is_passed_on(self, running):
         def play(s, request):

@@ -5,7 +5,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3, botocore, cohere, google.genai, groq, mistralai, ollama, openai, pytest, together
-from conftest import Gateway, Upstream, raw, wait_until
+from conftest import Gateway, Upstream, ok, post, raw, split, wait_until
+from test_gateway import CHAT, code_of, status_of
 
 CASSETTES = Path(os.environ.get("MASKLLM_CASSETTES", Path(__file__).parents[3] / "shared/cassettes"))
 pytestmark = pytest.mark.skipif(not CASSETTES.is_dir(), reason=f"SKIPPED: no recorded answers at {CASSETTES}; set MASKLLM_CASSETTES")
@@ -336,3 +337,146 @@ class TestAmazonSignatures:
     def test_no_part_of_the_secret_is_sent_or_shown(self, aws):
         method, path, headers, body = self.ask(aws, "session", "/model/m/converse")
         assert self.SECRET not in json.dumps(headers) and self.SECRET[:20] not in aws.gw.output and self.SECRET not in aws.gw.cli("provider-key", "list", "--json")
+
+
+class TestPools:
+    """Several keys of one provider: shared by weight, picked by tag, left alone when the provider says so."""
+
+    def world(self, running, play, n=3, sets=()):
+        up = running(Upstream, play)
+        gw = running(Gateway, up.url)
+        ids = [json.loads(gw.cli("provider-key", "list", "--json"))[0]["id"]]
+        for i in range(1, n):
+            ids.append(json.loads(gw.cli("provider-key", "add", "up", "--name", f"k{i}", "--json", input=f"made-up-key-number-{i}\n"))["id"])
+        for i, options in enumerate(sets):
+            if options:
+                gw.cli("provider-key", "set", ids[i], *options)
+        return up, gw, ids
+
+    @staticmethod
+    def number(request):
+        key = request["headers"]["authorization"].removeprefix("Bearer ")
+        return int(key[-1]) if key.startswith("made-up-key-number-") else 0
+
+    def states(self, gw):
+        return {k["id"]: k["state"] for k in json.loads(gw.cli("provider-key", "list", "--json")) if k["provider"] == "up"}
+
+    def test_requests_are_shared_by_weight(self, running):
+        up, gw, _ = self.world(running, ok(), sets=[["--weight", "1"], ["--weight", "2"], ["--weight", "7"]])
+        key = gw.key()
+        for _ in range(200):
+            assert status_of(raw(gw.port, post(CHAT, key))) == 200
+        counts = [sum(self.number(r) == i for r in up.requests) for i in range(3)]
+        assert sum(counts) == 200 and 8 <= counts[0] <= 35 and 25 <= counts[1] <= 58 and 115 <= counts[2] <= 165, counts
+
+    def test_a_policy_picks_keys_by_their_tags(self, running):
+        up, gw, _ = self.world(running, ok(), sets=[["--tag", "us"], ["--tag", "eu", "--tag", "prod"], ["--tag", "eu"]])
+        eu, prod, nowhere = (gw.key("--provider", "*", "--key-tag", tag) for tag in ("eu", "prod", "mars"))
+        for _ in range(20):
+            assert status_of(raw(gw.port, post(CHAT, eu))) == 200
+        assert {self.number(r) for r in up.requests} == {1, 2}
+        up.requests.clear()
+        for _ in range(5):
+            assert status_of(raw(gw.port, post(CHAT, prod))) == 200
+        assert {self.number(r) for r in up.requests} == {1}
+        assert code_of(raw(gw.port, post(CHAT, nowhere))) == "no_usable_provider_key"
+        gw.cli("team", "set", "t", "--key-tag", "us")
+        assert "does not permit all of these provider key tags" in gw.cli("key", "create", "--name", "x", "--team", "t", "--key-tag", "eu", check=False).stderr
+
+    def test_a_key_that_is_refused_is_not_used_again_and_its_request_goes_out_with_another(self, running):
+        def play(s, request):
+            status = b"401 Unauthorized" if self.number(request) == 1 else b"200 OK"
+            s.sendall(b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}" % status)
+
+        up, gw, ids = self.world(running, play)
+        key = gw.key()
+        bodies = [b'{"n":%d}' % i for i in range(40)]
+        for body in bodies:
+            assert status_of(raw(gw.port, post(CHAT, key, body))) == 200
+        refused = [r for r in up.requests if self.number(r) == 1]
+        assert len(refused) == 1 and [r["body"] for r in up.requests if self.number(r) != 1] == bodies
+        assert self.states(gw) == {ids[0]: "usable", ids[1]: "quarantined", ids[2]: "usable"}
+        assert f"no longer using provider key {ids[1]}" in gw.output
+        assert len(gw.activity("--limit", "100")) == 40
+        gw.cli("provider-key", "release", ids[1])
+        assert self.states(gw)[ids[1]] == "usable"
+        gw.key()  # a change elsewhere forgets nothing
+        for _ in range(20):
+            assert status_of(raw(gw.port, post(CHAT, key))) == 200
+        assert self.states(gw)[ids[1]] == "quarantined"
+
+    def test_when_all_are_refused_the_client_is_told_so_and_nobody_asks_again(self, running):
+        def play(s, request):
+            s.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}")
+
+        up, gw, ids = self.world(running, play)
+        key = gw.key()
+        assert code_of(raw(gw.port, post(CHAT, key))) == "provider_key_refused" and len(up.requests) == 3
+        assert code_of(raw(gw.port, post(CHAT, key))) == "no_usable_provider_key" and len(up.requests) == 3
+        assert set(self.states(gw).values()) == {"quarantined"}
+
+    def test_one_forbidden_request_takes_no_key_away(self, running):
+        forbid = threading.Event()
+
+        def play(s, request):
+            s.sendall(b"HTTP/1.1 %s\r\nContent-Length: 2\r\n\r\n{}" % (b"403 Forbidden" if forbid.is_set() else b"200 OK"))
+
+        up, gw, ids = self.world(running, play, n=1)
+        key = gw.key()
+        for _ in range(3):
+            forbid.set()
+            assert code_of(raw(gw.port, post(CHAT, key))) == "provider_key_refused"
+            forbid.clear()
+            assert status_of(raw(gw.port, post(CHAT, key))) == 200
+        assert self.states(gw)[ids[0]] == "usable"
+        forbid.set()
+        for _ in range(5):
+            raw(gw.port, post(CHAT, key))
+        assert self.states(gw)[ids[0]] == "quarantined"
+
+    def test_a_key_that_is_asked_too_often_rests_for_as_long_as_the_provider_says(self, running):
+        def play(s, request):
+            if self.number(request) == 2:
+                s.sendall(b"HTTP/1.1 429 Too Many\r\nretry-after: 30\r\nContent-Length: 2\r\n\r\n{}")
+            else:
+                s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        up, gw, ids = self.world(running, play)
+        key = gw.key()
+        for _ in range(30):
+            assert status_of(raw(gw.port, post(CHAT, key))) == 200
+        assert len([r for r in up.requests if self.number(r) == 2]) == 1 and self.states(gw)[ids[2]] == "cooling"
+
+    def test_with_one_key_the_providers_429_is_the_clients(self, running):
+        def play(s, request):
+            s.sendall(b"HTTP/1.1 429 Too Many\r\nretry-after: 30\r\nContent-Length: 2\r\n\r\n{}")
+
+        up, gw, ids = self.world(running, play, n=1)
+        status, headers, _ = split(raw(gw.port, post(CHAT, gw.key())))
+        assert (status, headers["retry-after"]) == (429, "30") and self.states(gw)[ids[0]] == "usable"
+
+    def test_a_request_with_a_budget_is_held_and_settled_once_however_often_it_is_sent(self, running):
+        body = b'{"model":"m","usage":{"prompt_tokens":10,"completion_tokens":5}}'
+
+        def play(s, request):
+            if self.number(request) != 2:
+                s.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}")
+            else:
+                s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+        up, gw, ids = self.world(running, play)
+        gw.cli("price", "set", "up", "m", "--input", "1", "--output", "2")
+        key = gw.key()
+        gw.cli("budget", "set", "b", "--usd", "1", "--key", key.split("_")[1])
+        for _ in range(10):
+            assert status_of(raw(gw.port, post(CHAT, key, b'{"model":"m","max_tokens":5}'))) == 200
+        state = json.loads(gw.cli("budget", "show", "b", "--json"))["state"]
+        assert (state["spent_usd"], state["held_usd"]) == ("0.0002", "0.00")
+
+    @pytest.mark.parametrize("args,says", [
+        (["set", "AAAAAAAAAAAA"], "there is no provider key"), (["set", "x"], "no ID"), (["set", "AAAAAAAAAAAA", "--weight", "0"], "no number from 1 to 1000"),
+        (["release", "AAAAAAAAAAAA"], "there is no provider key"),
+    ])
+    def test_bad_settings_are_refused(self, world, args, says):
+        done = world.gw.cli("provider-key", *args, check=False)
+        assert done.returncode != 0 and says in done.stderr

@@ -1,0 +1,67 @@
+import Synchronization
+
+/// What the provider has said of one of its keys. Shared by all loops, without a lock; outlives snapshots.
+public final class CredentialHealth: Sendable {
+  public enum State: String, Sendable {
+    case usable
+    /// Refused by the provider: not used while there is another, and tried now and then when there is none.
+    case quarantined
+    /// Too often used: rests until a moment.
+    case cooling
+  }
+
+  private let isQuarantined = Atomic<Bool>(false)
+  /// Of the monotonic clock, in nanoseconds.
+  private let coolUntil = Atomic<UInt64>(0)
+  private let forbidden = Atomic<Int>(0)
+  /// When a quarantined key may be tried next.
+  private let probeAt = Atomic<UInt64>(0)
+
+  /// A provider that refuses everybody for a moment must not end in an outage that lasts until somebody wakes up.
+  static let probeEvery: UInt64 = 30_000_000_000
+
+  /// 403s in a row, without an answer in between, after which it is the key: one can be about the request.
+  static let forbiddenMax = 5
+  /// However long the provider says, it is asked again after so long.
+  static let coolMax: UInt64 = 300_000_000_000
+
+  public init() {}
+
+  public func state(now: UInt64) -> State {
+    if isQuarantined.load(ordering: .relaxed) { return .quarantined }
+    return now < coolUntil.load(ordering: .relaxed) ? .cooling : .usable
+  }
+
+  var readyAt: UInt64 { coolUntil.load(ordering: .relaxed) }
+
+  /// The provider has refused the key. Returns whether that is news.
+  public func refused(status: UInt16, now: UInt64) -> Bool {
+    if status == 403, forbidden.wrappingAdd(1, ordering: .relaxed).newValue < Self.forbiddenMax { return false }
+    probeAt.store(now + Self.probeEvery, ordering: .relaxed)
+    return !isQuarantined.exchange(true, ordering: .relaxed)
+  }
+
+  /// Whether the key, quarantined, may carry this one request; true for one caller a while.
+  func mayProbe(now: UInt64) -> Bool {
+    let at = probeAt.load(ordering: .relaxed)
+    return now >= at && probeAt.compareExchange(expected: at, desired: now + Self.probeEvery, ordering: .relaxed).exchanged
+  }
+
+  /// The provider has answered: the key is good.
+  public func answered() {
+    if forbidden.load(ordering: .relaxed) != 0 { forbidden.store(0, ordering: .relaxed) }
+    if isQuarantined.load(ordering: .relaxed) { isQuarantined.store(false, ordering: .relaxed) }
+  }
+
+  /// The provider has had too many requests, and says for how long.
+  public func limited(milliseconds: Int, now: UInt64) {
+    coolUntil.store(now + min(UInt64(max(milliseconds, 1)) * 1_000_000, Self.coolMax), ordering: .relaxed)
+  }
+
+  /// Somebody has looked into it.
+  public func release() {
+    isQuarantined.store(false, ordering: .relaxed)
+    coolUntil.store(0, ordering: .relaxed)
+    forbidden.store(0, ordering: .relaxed)
+  }
+}
