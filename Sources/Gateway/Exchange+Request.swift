@@ -163,7 +163,8 @@ extension Exchange {
 
   /// Whether the request is kept to be sent again with another key: where there is one, and the head does not hold the first.
   private func mayResend(_ client: borrowing ServerConnection) -> Bool {
-    guard upstream!.credentials.count > 1, credential!.queryName == nil else { return false }
+    // A token can be taken back before its time, and then another is got.
+    guard upstream!.credentials.count > 1 || credential!.token != nil, credential!.queryName == nil else { return false }
     switch client.head.framing {
     case .none: return true
     case .length(let n): return n <= Self.resendMax
@@ -214,6 +215,8 @@ extension Exchange {
   func endHead(signed: AmazonSignature.Request? = nil, _ relay: inout ByteBuffer) {
     if let signed {
       credential!.appendSigned(signed, now: shard.clock.now, to: &relay)
+    } else if let token {
+      token.line.append(to: &relay)
     } else if credential!.queryName == nil {
       credential!.line.append(to: &relay)
     }

@@ -8,12 +8,14 @@ import Wire
 
 extension Exchange {
   /// Reads the provider's answer and passes it on as it comes. Returns whether the upstream connection can be used again.
-  mutating func receive(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) -> Bool {
+  mutating func receive(_ client: inout ServerConnection, _ connection: ClientConnection, _ position: Int) async throws(Ending)
+    -> Bool
+  {
     try checkPresent(client)
     try await readHead(client, connection)
     record.firstByteMicroseconds = Int((monotonicNanoseconds() - started) / 1000)
     record.upstreamStatus = connection.head.status
-    try judge(connection.head, connection.inbound)
+    try judge(connection.head, connection.inbound, position)
     var decoder = BodyDecoder(connection.head.framing)
     answerHead(connection.head, &client, connection.inbound)
     connection.inbound.consume(connection.head.length)
@@ -59,24 +61,31 @@ extension Exchange {
   }
 
   /// Answers that are not passed: about our own key (they can echo its tail), and redirects.
-  private func judge(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) throws(Ending) {
+  private mutating func judge(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer, _ position: Int) throws(Ending) {
     switch head.status {
     case 401, 403:
       if credential!.signer != nil, let skew = clockSkew(head, inbound), abs(skew) > Self.skewMax {
         shard.log.warn("provider '\(upstream!.provider.name)': its clock and this machine's differ by \(abs(skew) / 1000) s")
         throw .upstream(Answers.clockSkewed, .upstreamFailed)
       }
-      let isNew = credential!.health.refused(status: head.status, now: monotonicNanoseconds())
+      if let token, !hasRenewed, resend != nil, credential!.token!.drop(token, now: monotonicNanoseconds()) {
+        hasRenewed = true
+        tried &= ~(1 << UInt64(position))
+        throw .anotherKey
+      }
+      // What is refused may be the token or what it stands for.
+      let status = token == nil ? head.status : 403
+      let isNew = credential!.health.refused(status: status, now: monotonicNanoseconds())
       shard.log.warn(
         "provider '\(upstream!.provider.name)' answered \(head.status): \(isNew ? "no longer using" : "check") provider key \(credential!.keyID)"
       )
-      if anotherPosition() != nil { throw .anotherKey }
+      if mayTryAnother { throw .anotherKey }
       throw .upstream(Answers.providerKeyRefused, .upstreamFailed)
     case 429:
       // With one key there is nothing to choose, and the client is told what the provider says.
       guard upstream!.credentials.count > 1 else { return }
       credential!.health.limited(milliseconds: retryAfter(head, inbound), now: monotonicNanoseconds())
-      if anotherPosition() != nil { throw .anotherKey }
+      if mayTryAnother { throw .anotherKey }
     case 200..<300: credential!.health.answered()
     case 300..<400 where head.status != 304: throw .upstream(Answers.upstreamRedirected, .upstreamFailed)
     default: break

@@ -58,6 +58,10 @@ struct Exchange: ~Copyable {
   var resend: (head: [UInt8], body: [UInt8])?
   /// Credentials that were tried, a bit each.
   var tried: UInt64 = 0
+  /// What is presented, where the provider's key is exchanged for a token.
+  var token: AccessToken.Value?
+  /// Whether another token was tried in place of one that was refused.
+  var hasRenewed = false
   /// What of the request is signed, where the provider wants that; its payload comes last.
   var toSign: AmazonSignature.Request?
   /// Of a body that is read as a form.
@@ -113,32 +117,65 @@ struct Exchange: ~Copyable {
     try writeHead(&client)
     if buffersBody { try await readBody(&client) }
     try await count(client)
+    position = try await obtainToken(position)
     try finishHead(&client)
     while true {
       do throws(Ending) { return try await attempt(&client, position) } catch {
         guard case .anotherKey = error else { throw error }
-        position = try chooseAnother(&client)
+        position = try await chooseAnother(&client)
       }
     }
   }
 
   /// Makes ready to send the request again, with a credential that was not tried; returns its position.
-  private mutating func chooseAnother(_ client: inout ServerConnection) throws(Ending) -> Int {
-    let refused = Ending.upstream(Answers.providerKeyRefused, .upstreamFailed)
-    guard let resend, let position = anotherPosition() else { throw refused }
-    credential = upstream!.credentials[position]
+  private mutating func chooseAnother(_ client: inout ServerConnection) async throws(Ending) -> Int {
+    guard resend != nil, let other = anotherPosition() else { throw .upstream(Answers.providerKeyRefused, .upstreamFailed) }
+    credential = upstream!.credentials[other]
+    let position = try await obtainToken(other)
     client.relay.wipe()
-    client.relay.append(resend.head)
-    finish(resend.body, &client)
+    client.relay.append(resend!.head)
+    finish(resend!.body, &client)
     return position
   }
 
-  /// A credential that was not tried, if the request may be sent again.
+  /// A credential that was not tried.
   func anotherPosition() -> Int? {
-    guard resend != nil, let upstream, let keyID, generation == shard.snapshot.generation,
-      let key = shard.snapshot.position(of: keyID)
-    else { return nil }
+    guard let upstream, let keyID, generation == shard.snapshot.generation, let key = shard.snapshot.position(of: keyID) else {
+      return nil
+    }
     return shard.snapshot.another(key: key, upstream: upstream, pick: id.number, now: monotonicNanoseconds(), except: tried)
+  }
+
+  /// Whether the request can be sent once more, with a credential that was not tried.
+  var mayTryAnother: Bool { resend != nil && anotherPosition() != nil }
+
+  /// Gets what the credential at `position` is presented by, where that is a token. Returns whose token it is: another's, where no
+  /// token is to be had for this one. (A client that goes meanwhile is noticed when its request is sent on.)
+  private mutating func obtainToken(_ position: Int) async throws(Ending) -> Int {
+    var position = position
+    while let access = credential!.token {
+      let authorities = upstream!.provider.authorityFile
+      var (value, need) = access.current(now: monotonicNanoseconds())
+      var outcome = TokenKeeper.Outcome.failed
+      if need == .now {
+        outcome = await shard.tokens.renew(credential!, trusting: authorities)
+        value = access.current(now: monotonicNanoseconds()).value
+      } else if need == .soon {
+        shard.tokens.begin(credential!, trusting: authorities)
+      }
+      try recheck()
+      if let value {
+        token = value
+        return position
+      }
+      tried |= 1 << UInt64(position)
+      guard let other = anotherPosition() else {
+        throw .upstream(outcome == .refused ? Answers.providerKeyRefused : Answers.tokenUnavailable, .upstreamFailed)
+      }
+      credential = upstream!.credentials[other]
+      position = other
+    }
+    return position
   }
 
   /// Sends the request with one of the provider's keys and passes the answer on.
@@ -154,7 +191,7 @@ struct Exchange: ~Copyable {
     var isReturned = false
     defer { if !isReturned { pool.discard(connection) } }
     try await sendRequest(&client, connection)
-    let isClean = try await receive(&client, connection)
+    let isClean = try await receive(&client, connection, position)
     if isClean {
       pool.release(connection)
       isReturned = true

@@ -35,6 +35,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let clock: any WallClock
   let log: any OperatorLog
   let desk: any LedgerDesk
+  let tokens: any TokenDesk
   private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
   var edits: [RequestReader.Edit] = []
@@ -51,7 +52,8 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
 
   public init(
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
-    sink: any ActivitySink, desk: any LedgerDesk, log: any OperatorLog, randomness: any Randomness = SystemRandomness()
+    sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk, log: any OperatorLog,
+    randomness: any Randomness = SystemRandomness()
   ) {
     self.loop = loop
     self.snapshot = snapshot
@@ -61,6 +63,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.tls = tls
     self.sink = sink
     self.desk = desk
+    self.tokens = tokens
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     adoptPools(of: snapshot)

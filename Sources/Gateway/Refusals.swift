@@ -96,6 +96,10 @@ enum Answers {
   static let providerKeyRefused = ErrorBody(
     503, "provider_key_refused",
     "The provider refused MaskLLM's own key for this request. An administrator has to check the provider key.")
+  static let tokenUnavailable = ErrorBody(
+    502, "token_unavailable",
+    "MaskLLM could not get the token that this provider wants for its key. Try again in a moment; an administrator finds why in the log.",
+    mayRetry: true)
   static let clockSkewed = ErrorBody(
     503, "clock_skewed",
     "MaskLLM's clock differs from the provider's, so that its signatures are refused. An administrator has to set the clock.")

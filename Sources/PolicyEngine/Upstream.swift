@@ -16,6 +16,8 @@ public final class Credential: Sendable {
   private let bare: SecretBytes
   /// Signs requests, in place of a line that is the same for all; nil: there is one.
   public let signer: AmazonSignature?
+  /// What the key is exchanged for, in place of a line; nil: it is presented itself.
+  public let token: AccessToken?
   /// Of what is signed with: where the secret and the session token (empty: none) stand in the key.
   private let signing: (secret: Range<Int>, token: Range<Int>)
 
@@ -41,6 +43,13 @@ public final class Credential: Sendable {
     relay.append("\r\n")
   }
 
+  /// What is sent to exchange the key for a token; the caller wipes it.
+  public func tokenRequest(now: Timestamp) throws(Fault) -> ByteBuffer {
+    guard let token else { throw Fault(.system, "provider key \(keyID) is not exchanged for tokens") }
+    let secret = bare.copy()
+    return try token.grant.request(secret: secret.span, now: now)
+  }
+
   /// Lends the bare secret to `use`.
   public func withSecret<Result>(_ use: (Span<UInt8>) -> Result) -> Result { bare.withBytes(0..<bare.count, use) }
 
@@ -52,6 +61,17 @@ public final class Credential: Sendable {
   ) throws(Fault) {
     self.pool = pool
     self.health = health
+    self.keyID = keyID
+    self.version = version
+    if case .token(let source) = style {
+      if source != .google { try Self.validate(secret.span) }
+      token = AccessToken(try TokenGrant(source, secret: secret.span))
+      (signer, signing, queryName) = (nil, (0..<0, 0..<0), nil)
+      bare = secret.copy()
+      line = SecretBytes(count: 0) { _ in }
+      return
+    }
+    token = nil
     try Self.validate(secret.span)
     if case .aws(let service, let region) = style {
       let parts = try Self.parts(secret.span)
@@ -61,8 +81,6 @@ public final class Credential: Sendable {
       signer = AmazonSignature(
         region: region, service: service, accessKey: [UInt8](copying: secret.span.extracting(0..<(parts.secret.lowerBound - 1))))
       signing = parts
-      self.keyID = keyID
-      self.version = version
       queryName = nil
       bare = secret.copy()
       line = SecretBytes(count: 0) { _ in }
@@ -70,8 +88,6 @@ public final class Credential: Sendable {
     }
     signer = nil
     signing = (0..<0, 0..<0)
-    self.keyID = keyID
-    self.version = version
     let start: [UInt8]
     switch style {
     case .bearer: start = Array("Authorization: Bearer ".utf8)
@@ -79,7 +95,7 @@ public final class Credential: Sendable {
     case .basic: start = Array("Authorization: Basic ".utf8)
     // After the `?` or `&` of the request's own query.
     case .query(let name): start = Array("\(name)=".utf8)
-    case .aws: preconditionFailure("signed above")
+    case .aws, .token: preconditionFailure("dealt with above")
     }
     queryName = if case .query(let name) = style { Array(name.utf8) } else { nil }
     let isQuery = queryName != nil
@@ -119,19 +135,11 @@ public final class Credential: Sendable {
     }
   }
 
-  /// RFC 4648, with padding.
   private static func base64(_ secret: Span<UInt8>) -> SecretBytes {
-    let digits: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    return SecretBytes(count: (secret.count + 2) / 3 * 4) { target in
-      for group in 0..<((secret.count + 2) / 3) {
-        func byte(_ i: Int) -> UInt32 { group * 3 + i < secret.count ? UInt32(secret[group * 3 + i]) : 0 }
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2)
-        for i in 0..<4 {
-          let isPadding = group * 3 + i > secret.count
-          target[group * 4 + i] = isPadding ? 61 : digits.span[Int(bits >> UInt32(18 - 6 * i) & 63)]
-        }
-      }
-    }
+    var encoded = ByteBuffer(capacity: secret.count * 2)
+    defer { encoded.wipe() }
+    encoded.append(base64: secret)
+    return SecretBytes(copying: encoded.readable)
   }
 
   /// A provider key is 8 to 8,192 bytes of visible ASCII.

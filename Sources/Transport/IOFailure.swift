@@ -1,3 +1,5 @@
+import Glibc
+
 /// Why a wait or a transfer ended without its result.
 public enum IOFailure: Error, Equatable, Sendable {
   /// The peer closed or reset the connection.
@@ -14,4 +16,15 @@ public enum IOFailure: Error, Equatable, Sendable {
   case tls(String)
   /// An `errno`.
   case system(Int32)
+
+  /// For a log: one clause.
+  public var clause: String {
+    switch self {
+    case .closed: "the connection was closed, or the answer cannot be read"
+    case .timedOut: "there was no answer in time"
+    case .cancelled, .watched, .recheck: "the server is stopping"
+    case .tls(let reason): "TLS: \(reason)"
+    case .system(let code): unsafe String(cString: strerror(code))
+    }
+  }
 }

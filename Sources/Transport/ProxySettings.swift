@@ -17,7 +17,9 @@ public struct ProxySettings: Sendable {
     if let slash = rest.firstIndex(of: "/") { rest = rest[..<slash] }
     if let at = rest.lastIndex(of: "@") {
       guard let credentials = Self.percentDecoded(rest[..<at]) else { throw bad }
-      basicCredentials = base64(credentials)
+      var encoded = ByteBuffer(capacity: 64)
+      encoded.append(base64: credentials.span)
+      basicCredentials = String(decoding: encoded.copy(), as: UTF8.self)
       rest = rest[rest.index(after: at)...]
     } else {
       basicCredentials = nil
@@ -51,17 +53,4 @@ public struct ProxySettings: Sendable {
     }
     return out
   }
-}
-
-/// RFC 4648 section 4, with padding.
-public func base64(_ bytes: [UInt8]) -> String {
-  let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-  var out: [UInt8] = []
-  for i in stride(from: 0, to: bytes.count, by: 3) {
-    let group = (0..<3).reduce(0) { $0 << 8 | (i + $1 < bytes.count ? Int(bytes[i + $1]) : 0) }
-    for j in 0..<4 {
-      out.append(i + j <= bytes.count && (j < 2 || i + j - 1 < bytes.count) ? digits[group >> (18 - 6 * j) & 63] : 61)
-    }
-  }
-  return String(decoding: out, as: UTF8.self)
 }

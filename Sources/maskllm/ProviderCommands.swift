@@ -20,7 +20,7 @@ enum ProviderCommands {
     options: Unsealing.options + [
       Option(name: "base-url", value: "URL", help: "where it lives; https, or http on loopback (default: its kind's)"),
       Option(name: "kind", value: "KIND", help: "whose endpoints it has (default: that of its name, else openai-compatible)"),
-      Option(name: "credential", value: "STYLE", help: "bearer, basic, header:NAME or query:NAME (default: its kind's)"),
+      Option(name: "credential", value: "STYLE", help: "how its keys are presented, see docs/providers.md (default: its kind's)"),
       Option(name: "price-list", value: "NAME", help: "what its models cost, such as openai (default: its own name)"),
       Option(name: "ca-file", value: "PATH", help: "trust only the authorities in this PEM file (default: the system's)"),
       Command.json,

@@ -20,6 +20,7 @@ final class Server: @unchecked Sendable {
   private let dataDirectory: String
   private let tls: TLSContextBox?
   private var planes: [Plane] = []
+  private let tokens: TokenKeeper
   private let lost = Atomic<Int>(0)
   private let stop = LoopEvent()
   private let stopped = LoopEvent()
@@ -52,12 +53,14 @@ final class Server: @unchecked Sendable {
     }
     let connector = Connector(resolver: NameResolver(), proxy: try ProxySettings(environment: environment))
     let clientTLS = ClientTLS()
+    tokens = TokenKeeper(connector: connector, loop: control, tls: clientTLS, log: log)
     for _ in 0..<settings.loops {
       let loop = EventLoop()
       let shard = GatewayShard(
         loop: loop, snapshot: .sealed(generation: 0), limits: settings.gateway, clock: SystemClock(), connector: connector,
         tls: clientTLS,
-        sink: Keeper(server: Unowned(self), control: control), desk: Desk(server: Unowned(self), control: control), log: log)
+        sink: Keeper(server: Unowned(self), control: control), desk: Desk(server: Unowned(self), control: control),
+        tokens: Tokens(keeper: tokens, control: control), log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )
@@ -245,6 +248,22 @@ final class Server: @unchecked Sendable {
       return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Ledger.Outcome?, Never>) in
         control.execute { server.value.take(need) { outcome in unsafe continuation.resume(returning: outcome) } }
       }
+    }
+  }
+
+  /// Tokens are got on the control loop, so that loops that want the same one wait for the same exchange.
+  private struct Tokens: TokenDesk {
+    let keeper: TokenKeeper
+    let control: EventLoop
+    func renew(_ credential: Credential, trusting authorityFile: String?) async -> TokenKeeper.Outcome {
+      unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<TokenKeeper.Outcome, Never>) in
+        control.execute {
+          keeper.renew(credential, trusting: authorityFile) { outcome in unsafe continuation.resume(returning: outcome) }
+        }
+      }
+    }
+    func begin(_ credential: Credential, trusting authorityFile: String?) {
+      control.execute { keeper.renew(credential, trusting: authorityFile) { _ in } }
     }
   }
 

@@ -61,7 +61,7 @@ class World:
         self.ca = str(certificates / "ca.pem")
         self.gw = Gateway(path, args=args)
         for kind in kinds or self.KINDS:
-            self.gw.cli("provider", "add", kind, "--base-url", self.replayer.url, "--ca-file", certificates / "ca.pem")
+            self.gw.cli("provider", "add", kind, "--base-url", self.replayer.url, "--ca-file", certificates / "ca.pem", *(["--credential", "bearer"] if kind == "vertex" else []))
             self.gw.cli("provider-key", "add", kind, input=REAL + "\n")
         self.key = self.gw.key("--provider", "*")
         self.dead = self.gw.key("--provider", "*")

@@ -3,6 +3,22 @@ import TestSupport
 import Testing
 
 struct PrimitivesTests {
+  @Test(
+    "base64 is the one of RFC 4648, and its form for URLs has no padding",
+    arguments: [
+      ("", "", ""), ("f", "Zg==", "Zg"), ("fo", "Zm8=", "Zm8"), ("foo", "Zm9v", "Zm9v"), ("foob", "Zm9vYg==", "Zm9vYg"),
+      ("fooba", "Zm9vYmE=", "Zm9vYmE"), ("foobar", "Zm9vYmFy", "Zm9vYmFy"), ("\u{3fb}\u{3ff}", "z7vPvw==", "z7vPvw"),
+      ("i\u{7e}\u{7f}?", "aX5/Pw==", "aX5_Pw"),
+    ])
+  func base64(plain: String, encoded: String, forURL: String) {
+    var standard = ByteBuffer(capacity: 16)
+    var url = ByteBuffer(capacity: 16)
+    let bytes = Array(plain.utf8)
+    standard.append(base64: bytes.span)
+    url.append(base64: bytes.span, forURL: true)
+    #expect(standard.copy() == Array(encoded.utf8) && url.copy() == Array(forURL.utf8))
+  }
+
   @Test("CRC-32 is the one of zlib") func crc() {
     #expect(CRC32.checksum(Array("123456789".utf8).span) == 0xCBF4_3926)
     #expect(CRC32.checksum([UInt8]().span) == 0)

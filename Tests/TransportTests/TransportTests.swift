@@ -80,14 +80,6 @@ struct ProxySettingsTests {
   func refused(text: String) {
     #expect(throws: Fault(.invalidInput, "")) { _ = try ProxySettings(environment: ["HTTPS_PROXY": text]) }
   }
-
-  @Test(
-    "base64 is the one of RFC 4648",
-    arguments: [
-      ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="),
-      ("foobar", "Zm9vYmFy"),
-    ])
-  func encoding(plain: String, encoded: String) { #expect(base64(Array(plain.utf8)) == encoded) }
 }
 
 struct TLSContextTests {
