@@ -66,6 +66,8 @@ public final class AdminAPI: @unchecked Sendable {
     case (.get, 1, "prices"): return try listPrices(r)
     case (.put, 3, "prices"): return try await setPrice(r, path[1], path[2])
     case (.delete, 3, "prices"): return try await removePrice(r, path[1], path[2])
+    case (.get, 1, "objects"): return try listObjects(r)
+    case (.put, 3, "objects"): return try giveObject(r, path[1], path[2])
     case (.post, 1, "explain"): return try explain(r)
     case (.get, 1, "activity"): return try await activity(r)
     default: throw Self.noSuchPath

@@ -21,10 +21,11 @@ extension Exchange {
         }
       }
     }
+    if work.references.hasFound { try await checkReferences() }
     guard readsBody else { return try recheck() }
     let boundary = formBoundary
     let named = work.reader.resolveModel(
-      pathModel: model, body: client.outbound.readable, boundary: boundary.span, mayBeAbsent: endpoint!.kind.isFree)
+      pathModel: model, body: client.outbound.readable, boundary: boundary.span, mayBeAbsent: endpoint!.isFree)
     guard let named else { throw .refused(Refusal.modelUnclear.answer, .refused) }
     model = named
     // Much may have changed while the body arrived: the decision is made on what is in force now.
@@ -39,7 +40,7 @@ extension Exchange {
     do throws(HTTPError) {
       let before = client.outbound.count
       let isRead = try client.takeContentToOutbound(atMost: .max)
-      work.reader.feed(client.outbound.readable.extracting(before..<client.outbound.count))
+      feed(client.outbound.readable.extracting(before..<client.outbound.count))
       try checkSize(client)
       return isRead
     } catch { throw refused(error) }
@@ -86,7 +87,7 @@ extension Exchange {
       }
     } catch { throw refused(error) }
     self.bound = bound
-    if endpoint!.kind.generates, shard.snapshot.countsTokens(key: key) {
+    if endpoint!.generates, shard.snapshot.countsTokens(key: key) {
       // Beside one event a token there are a few that carry none: roles, ends, usage.
       piecesMax = bound.outputTokens + 4 * (work.reader.choices ?? 1) + 4
     }
@@ -133,7 +134,7 @@ extension Exchange {
   /// The body as it is to be sent: as it came, but for the length of the answer and for a usage that has to be told.
   mutating func appendBody(_ client: inout ServerConnection) {
     shard.edits.removeAll(keepingCapacity: true)
-    if let bound, endpoint!.kind.generates {
+    if let bound, endpoint!.generates {
       let choices = max(work.reader.choices ?? 1, 1)
       _ = work.reader.limitOutput(to: max(bound.outputTokens / choices, 1), name: upstream!.entry.outputLimit, into: &shard.edits)
       if work.charges.isCounting, upstream!.entry.asksForUsage, work.reader.askForUsage(into: &shard.edits) {
@@ -177,7 +178,7 @@ extension Exchange {
     guard isSent, let upstream else { return work.charges.settle(nil, now: now) }
     var usage = record.usage
     let wasAnswered = record.upstreamStatus != 0
-    if wasAnswered, record.upstreamStatus >= 300 || endpoint!.kind.isFree {
+    if wasAnswered, record.upstreamStatus >= 300 || endpoint!.isFree {
       // An answer that is an error costs nothing.
       return work.charges.settle((0, 0, NanoDollars(0)), now: now)
     }
@@ -205,12 +206,12 @@ extension Exchange {
   /// What an answer without a whole usage came to: what was told of it, else a token an event and one in four bytes.
   private mutating func estimate(_ usage: inout Usage) {
     // A passing answer that has no meter has no tokens to guess.
-    guard endpoint!.kind.generates || endpoint!.kind == .embeddings else { return }
+    guard endpoint!.generates || endpoint!.kind == .embeddings else { return }
     record.isEstimated = true
     if usage.input == nil { usage.input = Int64(record.bytesIn + 3) / 4 }
     let seen = record.isStream ? work.meter.pieces : Int64(record.bytesOut + 3) / 4
     // Some providers begin with a made-up number.
-    usage.output = max(usage.output ?? 0, endpoint!.kind.generates ? seen : 0)
+    usage.output = max(usage.output ?? 0, endpoint!.generates ? seen : 0)
     if let bound { usage.output = min(usage.output ?? 0, max(bound.outputTokens, work.meter.usage.output ?? 0)) }
   }
 

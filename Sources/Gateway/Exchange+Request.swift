@@ -31,6 +31,8 @@ extension Exchange {
     }
     let endpoint = found.endpoint
     self.endpoint = endpoint
+    objectID = Self.objectID(found, path, named.entry)
+    if endpoint.method != .get { work.references.expect(named.entry.objects) }
     let position: Int
     do throws(Refusal) {
       if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(found.model)) }
@@ -40,7 +42,7 @@ extension Exchange {
       if snapshot.readsBody(key: index) {
         // A second place to name a model would make two readings possible.
         guard !GatewayTarget.namesModel(target.extracting(parts.query)) else { throw .modelUnclear }
-        readsBody = endpoint.method == .post
+        readsBody = endpoint.method == .post && endpoint.namesModel
       }
     } catch { throw .refused(error.answer, .refused) }
     credential = named.credentials[position]
@@ -263,6 +265,7 @@ extension Exchange {
     let isChunked = client.head.framing == .chunked
     while true {
       let isRead = try takeContent(&client, isChunked: isChunked, atMost: 64 * 1024)
+      if work.references.hasFound { try await checkReferences() }
       if !client.relay.isEmpty, try await !write(&client, connection) { return }
       if isRead { break }
       if client.hasContentWaiting { continue }
@@ -301,7 +304,7 @@ extension Exchange {
       if isChunked {
         client.outbound.clear()
         isRead = try client.takeContentToOutbound(atMost: limit)
-        work.reader.feed(client.outbound.readable)
+        feed(client.outbound.readable)
         if !client.outbound.isEmpty {
           client.relay.append(hexadecimal: client.outbound.count)
           client.relay.append("\r\n")
@@ -313,11 +316,17 @@ extension Exchange {
       } else {
         let start = client.relay.count
         isRead = try client.takeContentToRelay(atMost: limit)
-        work.reader.feed(client.relay.readable.extracting(start..<client.relay.count))
+        feed(client.relay.readable.extracting(start..<client.relay.count))
       }
       try checkSize(client)
       return isRead
     } catch { throw refused(error) }
+  }
+
+  /// Reads a piece of the body on its way.
+  func feed(_ content: Span<UInt8>) {
+    work.reader.feed(content)
+    work.references.feed(content)
   }
 
   func checkSize(_ client: borrowing ServerConnection) throws(HTTPError) {

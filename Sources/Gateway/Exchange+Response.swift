@@ -162,6 +162,10 @@ extension Exchange {
     record.isStream = format.isStream
     streamFormat = format
     work.meter.expect(endpoint!.dialect, format)
+    if head.status < 300 {
+      work.made.expect(endpoint!.effect, format)
+      forgetObject()
+    }
     // Only a stream has an event to take out, and only one without a length can be shorter than it was.
     if format != .eventStream || !(isChunkedAnswer || endsWithConnection) { usageFilter = nil }
     hasAnswered = true
@@ -181,6 +185,7 @@ extension Exchange {
   {
     while true {
       let isDone = try takePieces(&decoder, &client, &connection.inbound)
+      if !unkept.isEmpty { try await keepObjects() }
       if !client.outbound.isEmpty {
         do throws(IOFailure) { try await client.flush() } catch {
           throw error == .cancelled ? .cut(Answers.stopping) : .clientGone
@@ -229,6 +234,7 @@ extension Exchange {
   /// One piece of content: metered, framed, counted.
   private mutating func pass(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
     work.meter.feed(content)
+    noteObjects(in: content)
     guard var filter = usageFilter.take() else { return frame(content, &outbound) }
     filter.feed(content)
     frame(filter.ready.readable, &outbound)

@@ -64,6 +64,12 @@ struct Exchange: ~Copyable {
   var hasRenewed = false
   /// What of the request is signed, where the provider wants that; its payload comes last.
   var toSign: AmazonSignature.Request?
+  /// The object at the provider that the path names.
+  var objectID: String?
+  /// The position of the only credential that will do.
+  var pinned: Int?
+  /// New objects that the client is not told of before they are kept.
+  var unkept: [ProviderObject] = []
   /// Of a body that is read as a form.
   var formBoundary: [UInt8] = []
   /// What hides the usage that the client did not ask for.
@@ -114,8 +120,10 @@ struct Exchange: ~Copyable {
   private mutating func carry(_ client: inout ServerConnection) async throws(Ending) -> Bool {
     let peer = client.peerAddress()
     var position = try authorize(client, peer: peer)
+    if let objectID { try await checkOwner(objectID) }
     try writeHead(&client)
     if buffersBody { try await readBody(&client) }
+    position = pinned ?? position
     try await count(client)
     position = try await obtainToken(position)
     try finishHead(&client)

@@ -36,6 +36,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let log: any OperatorLog
   let desk: any LedgerDesk
   let tokens: any TokenDesk
+  let objects: any ObjectDesk
   private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
   var edits: [RequestReader.Edit] = []
@@ -52,7 +53,8 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
 
   public init(
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
-    sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk, log: any OperatorLog,
+    sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk,
+    objects: any ObjectDesk, log: any OperatorLog,
     randomness: any Randomness = SystemRandomness()
   ) {
     self.loop = loop
@@ -64,6 +66,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.sink = sink
     self.desk = desk
     self.tokens = tokens
+    self.objects = objects
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     adoptPools(of: snapshot)
@@ -118,6 +121,8 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   func giveBack(_ work: Workspace) {
     guard spare.count < 1024 else { return }
     work.reader.reset()
+    work.references.reset()
+    work.made.reset()
     work.meter.reset()
     spare.append(work)
   }
@@ -161,6 +166,8 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
 final class Workspace {
   var reader = RequestReader()
   var meter = UsageMeter()
+  var references = ReferenceReader()
+  var made = MadeObjects()
   let charges = Charges()
 }
 

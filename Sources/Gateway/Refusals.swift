@@ -72,6 +72,11 @@ extension Refusal {
         )
       case .ledgerUnavailable:
         (503, "MaskLLM cannot write its ledger at the moment and does not let money pass unseen. Try again in a moment.")
+      case .objectNotFound:
+        (
+          404,
+          "The request names a file, batch, stored answer or other object that this masked key did not make. Objects belong to the key that made them; an administrator can hand one over: maskllm object give."
+        )
       case .notLendable: (403, "This masked key is counted in ways that only the gateway can count.")
       }
     return ErrorBody(status, code, message, mayRetry: status == 429 || self == .ledgerUnavailable)

@@ -42,6 +42,8 @@ public final class KeyService: @unchecked Sendable {
   public internal(set) var pools: [RecordID: PoolSettings] = [:]
   /// Of provider keys. Kept from snapshot to snapshot.
   public internal(set) var health: [RecordID: CredentialHealth] = [:]
+  /// Made a moment ago and not kept yet.
+  var pendingObjects: [ObjectPlace: ProviderObject] = [:]
   private let counters = Counters()
   /// The last snapshot that was made.
   private(set) var inForce: Snapshot?

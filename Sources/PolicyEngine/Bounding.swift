@@ -12,13 +12,13 @@ extension Snapshot {
     let counts = countsTokens(key: key)
     let limit = outputTokensMax(key: key)
     guard counts || limit != nil else { return (nil, true) }
-    if endpoint.kind.isFree {
+    if endpoint.isFree {
       return (Bound(inputTokens: 0, outputTokens: 0, price: Self.free), true)
     }
     let price = price(provider: provider, model: model)
     if hasBudget(key: key), price == nil { throw .priceUnknown }
     var (output, wasSaid): (Int64, Bool) = (0, true)
-    if endpoint.kind.generates {
+    if endpoint.generates {
       guard let choices = reader.choices else { throw .outputLimitUnclear }
       switch reader.outputLimit {
       case .unclear: throw .outputLimitUnclear
@@ -33,7 +33,7 @@ extension Snapshot {
       output *= choices
     }
     guard counts else { return (Bound(inputTokens: 0, outputTokens: output, price: price), wasSaid) }
-    guard endpoint.kind.generates || endpoint.kind == .embeddings, !isForm, !reader.runsInBackground else { throw .costUnbounded }
+    guard endpoint.generates || endpoint.kind == .embeddings, !isForm, !reader.runsInBackground else { throw .costUnbounded }
     // A token is a byte at least, and no request has more than the model's window.
     let bytes = Int64(body.count)
     let input: Int64

@@ -103,6 +103,9 @@ extension Snapshot {
     }
     var model = JSONText()
     if endpoint.namesModelInPath { model = ModelName.decoded(path.span.extracting(found.model)) }
+    if !found.object.isEmpty {
+      told.add("object", "it has to be one of the key's own: see 'maskllm object list --key ID'", .skip)
+    }
     explainBody(index, request, upstream, endpoint, model, parts, &told)
     return told
   }
@@ -126,7 +129,7 @@ extension Snapshot {
     told.add(
       "body", "\(request.body.count) bytes\(most == .max ? "" : " of \(most)")",
       request.body.count > most ? .refuse(.bodyTooLarge) : .pass)
-    guard reads, endpoint.method == .post else {
+    guard reads, endpoint.method == .post, endpoint.namesModel else {
       told.add("model", "nothing depends on the model or the size of the answer", .skip)
       return explainCounting(index, upstream, pathModel, nil, &told)
     }
@@ -139,7 +142,7 @@ extension Snapshot {
       ? [] : MultipartForm.boundary(contentType: request.contentType.span).map { Array(request.contentType[$0]) } ?? []
     guard
       let model = reader.resolveModel(
-        pathModel: pathModel, body: request.body.span, boundary: boundary.span, mayBeAbsent: endpoint.kind.isFree)
+        pathModel: pathModel, body: request.body.span, boundary: boundary.span, mayBeAbsent: endpoint.isFree)
     else {
       told.add("model", "the body does not name one model, once, in valid JSON or a strict form", .refuse(.modelUnclear))
       return

@@ -4,7 +4,7 @@ public enum Refusal: UInt8, Sendable, CaseIterable, Error {
   case unknownProvider, providerNotAllowed, noProviderKey, noUsableProviderKey, networkNotAllowed, hoursNotAllowed
   case endpointNotAllowed, endpointNotInScope, pathNotAllowed, encodedBody, bodyTooLarge, modelUnclear, modelNotAllowed
   case rateLimited, tooManyAtOnce, tokensLimited, outputLimitUnclear, priceUnknown, costUnbounded, budgetExhausted
-  case ledgerUnavailable, notLendable
+  case ledgerUnavailable, notLendable, objectNotFound
 
   /// The stable name.
   public var code: StaticString {
@@ -39,6 +39,7 @@ public enum Refusal: UInt8, Sendable, CaseIterable, Error {
     case .budgetExhausted: "budget_exhausted"
     case .ledgerUnavailable: "ledger_unavailable"
     case .notLendable: "not_lendable"
+    case .objectNotFound: "object_not_found"
     }
   }
 }

@@ -22,11 +22,14 @@ public struct CatalogueEntry: Sendable {
   /// What may stand before the paths of its endpoints, or not: it is part of some base URLs and of other clients' paths.
   private let prefixes: [[UInt8]]
   private let endpoints: [Endpoint]
+  /// What IDs of objects that the provider keeps look like.
+  public let objects: ObjectIDs
 
-  /// An endpoint that a request names, and where in its path the model stands (empty: not there).
+  /// An endpoint that a request names, and where in its path the model and an object's ID stand (empty: not there).
   public struct Found: Sendable {
     public let endpoint: Endpoint
     public let model: Range<Int>
+    public let object: Range<Int>
   }
 
   /// The endpoint that `method` and `path` (without query) name, byte for byte; nil when none does.
@@ -42,8 +45,9 @@ public struct CatalogueEntry: Sendable {
   private func find(_ method: Wire.Method, _ path: Span<UInt8>, _ start: Int) -> Found? {
     let rest = path.extracting(start..<path.count)
     for endpoint in endpoints where endpoint.method == method {
-      guard let model = endpoint.match(rest) else { continue }
-      return Found(endpoint: endpoint, model: (start + model.lowerBound)..<(start + model.upperBound))
+      guard let match = endpoint.match(rest) else { continue }
+      func below(_ range: Range<Int>) -> Range<Int> { (start + range.lowerBound)..<(start + range.upperBound) }
+      return Found(endpoint: endpoint, model: below(match.model), object: below(match.object))
     }
     return nil
   }
@@ -61,7 +65,9 @@ public struct CatalogueEntry: Sendable {
       case .sequence(let items) where member == "endpoints":
         for item in items {
           guard case .scalar(let text) = item.value, let endpoint = Endpoint(text) else {
-            throw fault(item.line, "an endpoint is wanted, as 'POST /chat/completions chat openai-chat'")
+            throw fault(
+              item.line,
+              "an endpoint is wanted, as 'POST /chat/completions chat openai-chat' or 'POST /files files opaque makes=id'")
           }
           endpoints.append(endpoint)
         }
@@ -101,6 +107,11 @@ public struct CatalogueEntry: Sendable {
     case ("never", _)?: asksForUsage = false
     case (_, let line)?: throw fault(line, "'usage_option' can only be never")
     }
+    let objects = take("objects")
+    guard let ids = ObjectIDs(objects?.text ?? "") else {
+      throw fault(objects?.line ?? root.line, "'objects' are what IDs begin with, as 'file- resp_:30d'")
+    }
+    self.objects = ids
     let prefixes = take("prefixes")
     self.prefixes = (prefixes?.text ?? "").split(separator: " ").map { Array($0.utf8) }
     if let prefixes, !self.prefixes.allSatisfy({ $0.first == 47 && $0.last != 47 }) {

@@ -6,6 +6,7 @@ public import Wire
 public enum EndpointClass: UInt8, Sendable, CaseIterable {
   // Kept in activity by number: only ever added to.
   case chat, completions, responses, messages, embeddings, images, audio, moderations, models, tokens, rerank, other
+  case files, batches, fineTuning
 
   public var name: StaticString {
     switch self {
@@ -21,6 +22,9 @@ public enum EndpointClass: UInt8, Sendable, CaseIterable {
     case .tokens: "tokens"
     case .rerank: "rerank"
     case .other: "other"
+    case .files: "files"
+    case .batches: "batches"
+    case .fineTuning: "fine-tuning"
     }
   }
 
@@ -30,15 +34,14 @@ public enum EndpointClass: UInt8, Sendable, CaseIterable {
   }
 
   /// Whether answers are made of tokens that a request can bound.
-  public var generates: Bool {
+  fileprivate var generates: Bool {
     switch self {
     case .chat, .completions, .responses, .messages: true
     default: false
     }
   }
 
-  /// Whether requests cost nothing.
-  public var isFree: Bool { self == .models || self == .tokens || self == .moderations }
+  fileprivate var isFree: Bool { self == .models || self == .tokens || self == .moderations }
 }
 
 /// A wire format: where the model and usage stand, and how streams are framed. Named in the catalogue.
@@ -61,28 +64,58 @@ public struct Endpoint: Sendable {
   public let kind: EndpointClass
   public let dialect: Dialect
   public let method: Wire.Method
+  /// What it does to objects that the provider keeps.
+  public let effect: ObjectEffect
   /// The path between its placeholders; each placeholder is one segment, or the part of one.
   private let pieces: [[UInt8]]
   /// Which placeholder is the model; nil: none.
   private let modelAt: Int?
+  /// Which placeholder is the ID of an object that the provider keeps; nil: none.
+  private let objectAt: Int?
 
   static let placeholder = "{}"
   static let modelPlaceholder = "{model}"
+  static let objectPlaceholder = "{object}"
+
+  /// Where in a path the model and an object's ID stand; empty where they do not.
+  public struct Match: Sendable {
+    public var model = 0..<0
+    public var object = 0..<0
+  }
+
+  /// Whether it does no more than keep, read or end what the provider keeps.
+  private var onlyKeeps: Bool {
+    kind == .files || method == .delete
+      || (dialect == .opaque && kind.generates && (method == .get || objectAt != nil || effect != .none))
+  }
+
+  /// Whether answers are made of tokens that a request can bound.
+  public var generates: Bool { kind.generates && !onlyKeeps }
+
+  /// Whether a request says which model it is for.
+  public var namesModel: Bool { !onlyKeeps }
+
+  /// Whether requests cost nothing. (What the keeping of objects costs, no request says.)
+  public var isFree: Bool { kind.isFree || onlyKeeps || (kind == .batches && method == .get) }
 
   /// nil when the line cannot be read.
   init?(_ line: String) {
     let words = line.split(separator: " ")
-    guard words.count == 4, let method = Wire.Method.allCases.first(where: { "\($0.name)" == words[0] }),
+    guard (4...5).contains(words.count), let effect = ObjectEffect(words.count == 5 ? String(words[4]) : ""),
+      let method = Wire.Method.allCases.first(where: { "\($0.name)" == words[0] }),
       let kind = EndpointClass(String(words[2])), let dialect = Dialect(rawValue: String(words[3])), words[1].hasPrefix("/"),
       words[1].utf8.allSatisfy({ $0 > 32 && $0 < 127 && $0 != 63 && $0 != 35 && $0 != 37 })
     else { return nil }
-    var (pieces, model): ([[UInt8]], Int?) = ([], nil)
+    var (pieces, model, object): ([[UInt8]], Int?, Int?) = ([], nil, nil)
     var rest = words[1][...]
     while let open = rest.firstIndex(of: "{"), let close = rest[open...].firstIndex(of: "}") {
       let name = rest[open...close]
       if name == Self.modelPlaceholder {
         guard model == nil else { return nil }
         model = pieces.count
+      } else if name == Self.objectPlaceholder {
+        guard object == nil else { return nil }
+        object = pieces.count
       } else if name != Self.placeholder {
         return nil
       }
@@ -90,20 +123,28 @@ public struct Endpoint: Sendable {
       rest = rest[rest.index(after: close)...]
     }
     pieces.append(Array(rest.utf8))
-    (self.kind, self.dialect, self.method, self.pieces, modelAt) = (kind, dialect, method, pieces, model)
+    (self.kind, self.dialect, self.method, self.effect) = (kind, dialect, method, effect)
+    (self.pieces, modelAt, objectAt) = (pieces, model, object)
+  }
+
+  /// What stands in the path before an object's ID, from the last slash but one: `files/` of `/files/{object}`.
+  public var objectCollection: [UInt8] {
+    guard let objectAt else { return [] }
+    let piece = pieces[objectAt].dropLast()
+    return Array(piece.suffix(from: (piece.lastIndex(of: UInt8(ascii: "/")) ?? -1) + 1)) + [UInt8(ascii: "/")]
   }
 
   /// Whether a path segment is a model's name.
   public var namesModelInPath: Bool { modelAt != nil }
 
-  /// Where the model stands in `path`, which is below the prefix and matches; nil when it does not match, empty without a model.
-  func match(_ path: Span<UInt8>) -> Range<Int>? {
+  /// Where model and object stand in `path`, which is below the prefix and matches; nil when it does not match.
+  func match(_ path: Span<UInt8>) -> Match? {
     var at = 0
-    var model = 0..<0
+    var found = Match()
     for (i, piece) in pieces.enumerated() {
       guard path.count >= at + piece.count, path.extracting(at..<(at + piece.count)).equals(piece.span) else { return nil }
       at += piece.count
-      guard i + 1 < pieces.count else { return at == path.count ? model : nil }
+      guard i + 1 < pieces.count else { return at == path.count ? found : nil }
       // A placeholder goes on to where the next piece begins; without a slash in between.
       let start = at
       let next = pieces[i + 1]
@@ -117,10 +158,25 @@ public struct Endpoint: Sendable {
         at += 1
       }
       guard ModelName.isPlain(path.extracting(start..<at)) else { return nil }
-      if i == modelAt { model = start..<at }
+      if i == modelAt { found.model = start..<at }
+      if i == objectAt { found.object = start..<at }
     }
     return nil
   }
+}
+
+/// What an endpoint does to the objects that a provider keeps for an account: files, batches, stored answers. Written as the last word
+/// of its line.
+public enum ObjectEffect: String, Sendable {
+  case none = ""
+  /// The answer tells the ID of a new one, or of more of them: as `id`, with those of its output files.
+  case makesByID = "makes=id"
+  /// The same, as `name`, with the collection in front.
+  case makesByName = "makes=name"
+  /// It is gone afterwards.
+  case ends
+
+  init?(_ word: String) { self.init(rawValue: word) }
 }
 
 /// A model's name as one path segment.

@@ -8,7 +8,7 @@ public import Primitives
 /// may do either. The library's read-only connection does neither.
 public final class SQLiteStore: Store, @unchecked Sendable {
   // Confined to the thread that uses the store; see `Store`.
-  private let database: Database
+  let database: Database
   /// Held for as long as the store is written; nil for a reader.
   private let directory: DataDirectory?
 

@@ -42,6 +42,16 @@ enum Schema {
       """,
       "PRAGMA user_version = 2",
     ],
+    [
+      """
+      CREATE TABLE object(
+        provider TEXT NOT NULL, id TEXT NOT NULL, key_id TEXT NOT NULL, provider_key_id TEXT NOT NULL,
+        created_at INTEGER NOT NULL, expires_at INTEGER, mac BLOB NOT NULL, PRIMARY KEY(provider, id)
+      ) STRICT, WITHOUT ROWID
+      """,
+      "CREATE INDEX object_expiry ON object(expires_at) WHERE expires_at IS NOT NULL",
+      "PRAGMA user_version = 3",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

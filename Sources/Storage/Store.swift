@@ -89,6 +89,16 @@ public struct AccountRow: Sendable, Equatable {
   }
 }
 
+/// Whose an object at a provider is, as it is kept: with the MAC over all of it.
+public struct ObjectRow: Sendable, Equatable {
+  public var object: ProviderObject
+  public var mac: [UInt8]
+  public init(object: ProviderObject, mac: [UInt8]) {
+    self.object = object
+    self.mac = mac
+  }
+}
+
 /// One flush of activity: records back to back, in the encoding of the audit floor.
 public struct ActivitySegment: Sendable {
   public var number: Int64
@@ -136,6 +146,15 @@ public protocol Store: AnyObject, Sendable {
   func save(_ rows: [AccountRow]) throws(Fault)
   /// Erases the accounts of `name` that start before `start`.
   func deleteAccounts(_ name: String, before start: Int64) throws(Fault)
+
+  func object(provider: String, id: String) throws(Fault) -> ObjectRow?
+  /// Those of `key`, or of all keys, the newest first.
+  func objects(of key: RecordID?, limit: Int) throws(Fault) -> [ObjectRow]
+  /// Inserts or replaces all or none.
+  func save(_ rows: [ObjectRow]) throws(Fault)
+  func deleteObject(provider: String, id: String) throws(Fault)
+  /// Erases those that have expired.
+  func deleteObjects(expiredBy now: Timestamp) throws(Fault)
 
   func append(_ segment: ActivitySegment) throws(Fault)
   /// Segments with records in [from, to], the newest first, as long as `body` returns true.

@@ -113,6 +113,28 @@ public final class Vault: Sendable {
     return encoder
   }
 
+  // MARK: objects at providers
+
+  /// `object` as a row with its MAC.
+  public func row(for object: ProviderObject) -> ObjectRow { ObjectRow(object: object, mac: objectMAC(object)) }
+
+  /// What a row says; nil when anything in it was changed outside: it is nobody's then.
+  public func object(from row: ObjectRow) -> ProviderObject? {
+    constantTimeEqual(objectMAC(row.object).span, row.mac.span) ? row.object : nil
+  }
+
+  private func objectMAC(_ object: ProviderObject) -> [UInt8] {
+    var fields = FieldEncoding()
+    fields.append("maskllm/object/1")
+    fields.append(object.provider)
+    fields.append(object.id)
+    fields.append(object.key.description)
+    fields.append(object.providerKey.description)
+    fields.append(object.createdAt.milliseconds)
+    fields.append(object.expiresAt?.milliseconds ?? .max)
+    return macKey.authenticate(fields.bytes.span).bytes
+  }
+
   // MARK: provider keys
 
   private static func context(_ key: ProviderKey, _ provider: Provider) -> RecordContext {

@@ -39,7 +39,7 @@ enum CommandTable {
   static let all: [Command] =
     [InitCommand.command, ServeCommand.command, DemoCommand.command, StatusCommand.status, StatusCommand.unseal]
     + ProviderCommands.all + ProviderKeyCommands.all + KeyCommands.all + PolicyCommands.all + BudgetCommands.all
-    + PriceCommands.all + ExplainCommands.all
+    + PriceCommands.all + ObjectCommands.all + ExplainCommands.all
     + [ActivityCommand.command, CompletionsCommand.command, StatusCommand.version]
 
   static func run(_ words: [String]) throws(Fault) {

@@ -59,8 +59,9 @@ final class Server: @unchecked Sendable {
       let shard = GatewayShard(
         loop: loop, snapshot: .sealed(generation: 0), limits: settings.gateway, clock: SystemClock(), connector: connector,
         tls: clientTLS,
-        sink: Keeper(server: Unowned(self), control: control), desk: Desk(server: Unowned(self), control: control),
-        tokens: Tokens(keeper: tokens, control: control), log: log)
+        sink: ActivityLink(server: Unowned(self), control: control), desk: LedgerLink(server: Unowned(self), control: control),
+        tokens: TokenLink(keeper: tokens, control: control), objects: ObjectLink(server: Unowned(self), control: control),
+        log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )
@@ -112,6 +113,7 @@ final class Server: @unchecked Sendable {
         }
         await self.stop.wait()
         await self.drain()
+        _ = self.keepObjects()
         do throws(Fault) { try self.service.closeLedger() } catch { self.log.warn("the ledger could not be closed: \(error)") }
         adminServer.drain()
         demoServer?.drain()
@@ -202,7 +204,7 @@ final class Server: @unchecked Sendable {
 
   // MARK: activity
 
-  fileprivate func keep(_ segment: ActivitySegment) {
+  func keep(_ segment: ActivitySegment) {
     do { try service.keep(segment) } catch {
       lost.add(segment.count, ordering: .relaxed)
       log.warn("activity could not be kept: \(error)")
@@ -214,7 +216,7 @@ final class Server: @unchecked Sendable {
   private var needs: [(need: Charges.Need, answer: (Ledger.Outcome?) -> Void)] = []
 
   /// Takes a need into the next transaction: all that arrive while one is written share the one after it.
-  fileprivate func take(_ need: Charges.Need, _ answer: @escaping (Ledger.Outcome?) -> Void) {
+  func take(_ need: Charges.Need, _ answer: @escaping (Ledger.Outcome?) -> Void) {
     needs.append((need, answer))
     if needs.count == 1 { control.execute { self.answerNeeds() } }
   }
@@ -231,39 +233,30 @@ final class Server: @unchecked Sendable {
     }
   }
 
-  /// Keeps what requests came to, as often as activity.
+  /// Keeps what requests came to and made, as often as activity; forgets now and then what has expired.
   private func keepLedger() async {
     let scope = Scope(on: control)
+    var turns = 0
     while true {
       do throws(IOFailure) { try await scope.sleep(milliseconds: settings.gateway.flushMilliseconds) } catch { return }
       do throws(Fault) { try service.settleLedger() } catch { log.warn("the ledger could not be written: \(error)") }
-    }
-  }
-
-  private struct Desk: LedgerDesk {
-    let server: Unowned<Server>
-    let control: EventLoop
-    func take(_ need: Charges.Need) async -> Ledger.Outcome? {
-      let server = server
-      return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Ledger.Outcome?, Never>) in
-        control.execute { server.value.take(need) { outcome in unsafe continuation.resume(returning: outcome) } }
+      _ = keepObjects()
+      turns += 1
+      guard turns % 18_000 == 1 else { continue }
+      do throws(Fault) { try service.forgetExpiredObjects() } catch {
+        log.warn("expired objects could not be forgotten: \(error)")
       }
     }
   }
 
-  /// Tokens are got on the control loop, so that loops that want the same one wait for the same exchange.
-  private struct Tokens: TokenDesk {
-    let keeper: TokenKeeper
-    let control: EventLoop
-    func renew(_ credential: Credential, trusting authorityFile: String?) async -> TokenKeeper.Outcome {
-      unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<TokenKeeper.Outcome, Never>) in
-        control.execute {
-          keeper.renew(credential, trusting: authorityFile) { outcome in unsafe continuation.resume(returning: outcome) }
-        }
-      }
-    }
-    func begin(_ credential: Credential, trusting authorityFile: String?) {
-      control.execute { keeper.renew(credential, trusting: authorityFile) { _ in } }
+  /// Keeps what was noted of objects; false when it could not be.
+  func keepObjects() -> Bool {
+    do throws(Fault) {
+      try service.keepObjects()
+      return true
+    } catch {
+      log.warn("whose objects are could not be kept: \(error)")
+      return false
     }
   }
 
@@ -275,38 +268,6 @@ final class Server: @unchecked Sendable {
           plane.shard.flush()
           // Behind the segment in the control loop's queue.
           self.control.execute { unsafe continuation.resume() }
-        }
-      }
-    }
-  }
-
-  private struct Keeper: ActivitySink {
-    let server: Unowned<Server>
-    let control: EventLoop
-    func keep(_ segment: ActivitySegment, lost: Int) {
-      let server = server
-      control.execute { server.value.keep(segment) }
-    }
-  }
-}
-
-/// A reference that does not keep its object: the server owns the loops that own the sink that points back at it.
-private struct Unowned<Object: AnyObject & Sendable>: Sendable {
-  unowned let value: Object
-  init(_ value: Object) { self.value = value }
-}
-
-/// Takes snapshots to all loops and returns when each has it in force.
-private final class Switchboard: SnapshotSink {
-  let planes = Mutex<[(EventLoop, GatewayShard)]>([])
-
-  func publish(_ snapshot: Snapshot) async {
-    let planes = planes.withLock { $0 }
-    for (loop, shard) in planes {
-      unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-        loop.execute {
-          shard.adopt(snapshot)
-          unsafe continuation.resume()
         }
       }
     }

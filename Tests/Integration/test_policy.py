@@ -50,7 +50,7 @@ class TestExplain:
         text = gw.cli("explain", "--key", gw.id, "--path", "/openai/v1/models", "--method", "GET")
         assert text.split("\n")[0].split() == ["VERDICT", "RULE", "BECAUSE"] and text.endswith("refused: network_not_allowed")
         assert gw.cli("explain", "--key", gw.id, "--path", "/nope/v1", ).endswith("refused: unknown_provider")
-        assert gw.cli("explain", "--key", gw.id, "--path", "/openai/v1/files", "--from", "10.0.0.1").endswith("refused: endpoint_not_allowed")
+        assert gw.cli("explain", "--key", gw.id, "--path", "/openai/v1/organization/users", "--from", "10.0.0.1").endswith("refused: endpoint_not_allowed")
 
     @pytest.mark.parametrize("args,says", [
         ([], "'--key' and '--path' are wanted"), (["--key", "AAAAAAAAAAAA", "--path", "/x"], "there is no key"), (["--key", "x", "--path", "/x"], "no ID"),

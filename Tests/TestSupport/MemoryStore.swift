@@ -13,6 +13,7 @@ public final class MemoryStore: Store, Sendable {
     var segments: [ActivitySegment] = []
     var documents: [DocumentRow] = []
     var accounts: [String: [Int64: AccountRow]] = [:]
+    var objects: [ObjectRow] = []
     var isFailing = false
   }
   private let state = Mutex(State())
@@ -65,6 +66,29 @@ public final class MemoryStore: Store, Sendable {
     }
     return isDeleted
   }
+  public func object(provider: String, id: String) throws(Fault) -> ObjectRow? {
+    state.withLock { $0.objects.first { $0.object.provider == provider && $0.object.id == id } }
+  }
+  public func objects(of key: RecordID?, limit: Int) throws(Fault) -> [ObjectRow] {
+    state.withLock { Array($0.objects.filter { key == nil || $0.object.key == key }.reversed().prefix(limit)) }
+  }
+  public func save(_ rows: [ObjectRow]) throws(Fault) {
+    try write { state in
+      for row in rows {
+        state.objects.removeAll { $0.object.provider == row.object.provider && $0.object.id == row.object.id }
+        state.objects.append(row)
+      }
+    }
+  }
+  public func deleteObject(provider: String, id: String) throws(Fault) {
+    try write { $0.objects.removeAll { $0.object.provider == provider && $0.object.id == id } }
+  }
+  public func deleteObjects(expiredBy now: Timestamp) throws(Fault) {
+    try write { $0.objects.removeAll { $0.object.expiresAt.map { $0 <= now } == true } }
+  }
+  /// Lets a test edit what is kept, as somebody with the file could.
+  public func editObjects(_ edit: @Sendable (inout [ObjectRow]) -> Void) { state.withLock { edit(&$0.objects) } }
+
   public func append(_ segment: ActivitySegment) throws(Fault) { try write { $0.segments.append(segment) } }
   public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
     for segment in state.withLock({ $0.segments }).reversed() where segment.last >= from && segment.first <= to {

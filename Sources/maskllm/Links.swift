@@ -1,0 +1,108 @@
+import Domain
+import Gateway
+import KeyService
+import PolicyEngine
+import Primitives
+import Storage
+import Synchronization
+import Transport
+
+// What data loops ask of the control loop, and tell it.
+
+struct LedgerLink: LedgerDesk {
+  let server: Unowned<Server>
+  let control: EventLoop
+  func take(_ need: Charges.Need) async -> Ledger.Outcome? {
+    let server = server
+    return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Ledger.Outcome?, Never>) in
+      control.execute { server.value.take(need) { outcome in unsafe continuation.resume(returning: outcome) } }
+    }
+  }
+}
+
+/// Whose objects are is known on the control loop, in the order in which loops tell and ask.
+struct ObjectLink: ObjectDesk {
+  let server: Unowned<Server>
+  let control: EventLoop
+  func owner(provider: String, id: String) async throws(Fault) -> ProviderObject? {
+    let server = server
+    let result = unsafe await withUnsafeContinuation {
+      (continuation: UnsafeContinuation<Result<ProviderObject?, Fault>, Never>) in
+      control.execute {
+        do throws(Fault) {
+          unsafe continuation.resume(returning: .success(try server.value.service.object(provider: provider, id: id)))
+        } catch { unsafe continuation.resume(returning: .failure(error)) }
+      }
+    }
+    return try result.get()
+  }
+  func note(_ object: ProviderObject) {
+    let server = server
+    control.execute { server.value.service.noteObject(object) }
+  }
+  func keep(_ object: ProviderObject) async -> Bool {
+    let server = server
+    return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Bool, Never>) in
+      control.execute {
+        server.value.service.noteObject(object)
+        unsafe continuation.resume(returning: server.value.keepObjects())
+      }
+    }
+  }
+  func forget(provider: String, id: String) {
+    let server = server
+    control.execute {
+      do throws(Fault) { try server.value.service.forgetObject(provider: provider, id: id) } catch {
+        server.value.log.warn("an object could not be forgotten: \(error)")
+      }
+    }
+  }
+}
+
+/// Tokens are got on the control loop, so that loops that want the same one wait for the same exchange.
+struct TokenLink: TokenDesk {
+  let keeper: TokenKeeper
+  let control: EventLoop
+  func renew(_ credential: Credential, trusting authorityFile: String?) async -> TokenKeeper.Outcome {
+    unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<TokenKeeper.Outcome, Never>) in
+      control.execute {
+        keeper.renew(credential, trusting: authorityFile) { outcome in unsafe continuation.resume(returning: outcome) }
+      }
+    }
+  }
+  func begin(_ credential: Credential, trusting authorityFile: String?) {
+    control.execute { keeper.renew(credential, trusting: authorityFile) { _ in } }
+  }
+}
+
+struct ActivityLink: ActivitySink {
+  let server: Unowned<Server>
+  let control: EventLoop
+  func keep(_ segment: ActivitySegment, lost: Int) {
+    let server = server
+    control.execute { server.value.keep(segment) }
+  }
+}
+
+/// A reference that does not keep its object: the server owns the loops that own the sink that points back at it.
+struct Unowned<Object: AnyObject & Sendable>: Sendable {
+  unowned let value: Object
+  init(_ value: Object) { self.value = value }
+}
+
+/// Takes snapshots to all loops and returns when each has it in force.
+final class Switchboard: SnapshotSink {
+  let planes = Mutex<[(EventLoop, GatewayShard)]>([])
+
+  func publish(_ snapshot: Snapshot) async {
+    let planes = planes.withLock { $0 }
+    for (loop, shard) in planes {
+      unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+        loop.execute {
+          shard.adopt(snapshot)
+          unsafe continuation.resume()
+        }
+      }
+    }
+  }
+}
