@@ -173,7 +173,7 @@ extension Exchange {
 
   /// Ends the counting with what the request came to.
   mutating func settle() {
-    record.usage = work.meter.usage
+    record.usage = session == nil ? work.meter.usage : work.session.usage
     let now = monotonicNanoseconds()
     guard isSent, let upstream else { return work.charges.settle(nil, now: now) }
     var usage = record.usage

@@ -26,7 +26,8 @@ extension Exchange {
     guard let named else { throw .refused(Refusal.unknownProvider.answer, .refused) }
     upstream = named
     let path = target.extracting(parts.path)
-    guard let found = named.entry.endpoint(client.head.method, path) else {
+    let isSocket = WebSocketHandshake.isAsked(client.head, bytes)
+    guard let found = named.entry.endpoint(client.head.method, path, isSocket: isSocket) else {
       throw .refused(Refusal.endpointNotAllowed.answer, .refused)
     }
     let endpoint = found.endpoint
@@ -35,11 +36,12 @@ extension Exchange {
     if endpoint.method != .get { work.references.expect(named.entry.objects) }
     let position: Int
     do throws(Refusal) {
+      if isSocket { try startSession(endpoint, target.extracting(parts.query), index) }
       if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(found.model)) }
       position = try snapshot.decide(
         key: index, upstream: named, from: clientAddress(client, peer), at: record.start, endpoint: endpoint.kind,
         method: client.head.method.name.span, path: path, pathModel: model, pick: id.number)
-      if snapshot.readsBody(key: index) {
+      if snapshot.readsBody(key: index), !isSocket {
         // A second place to name a model would make two readings possible.
         guard !GatewayTarget.namesModel(target.extracting(parts.query)) else { throw .modelUnclear }
         readsBody = endpoint.method == .post && endpoint.namesModel
@@ -101,6 +103,11 @@ extension Exchange {
         guard value.count > 7, value.extracting(0..<7).equalsIgnoringCase("bearer ") else { throw .malformedKey }
         value = value.extracting(7..<value.count)
       case .apiKey, .azureKey, .googleKey: break
+      case .webSocket:
+        guard bytes.extracting(field.name.range).equalsIgnoringCase("sec-websocket-protocol"),
+          let range = WebSocketHandshake.key(in: value)
+        else { continue }
+        value = value.extracting(range)
       default: continue
       }
       guard found.isEmpty || found.equals(value) else { throw .malformedKey }
@@ -119,7 +126,7 @@ extension Exchange {
 
   /// Builds the upstream head anew from parsed values, all but its framing and the real key, at the front of `relay`.
   mutating func writeHead(_ client: inout ServerConnection) throws(Ending) {
-    let (upstream, credential) = (upstream!, credential!)
+    let (upstream, credential, isSession) = (upstream!, credential!, session != nil)
     client.relay.clear()
     client.writeRelayHead { (bytes, head, relay) in
       relay.append(head.method.name)
@@ -143,6 +150,7 @@ extension Exchange {
         relay.append(bytes.extracting(field.value.range))
         relay.append("\r\n")
       }
+      if isSession { Self.appendUpgrade(head, bytes, to: &relay) }
       // Compressed answers would hide their usage.
       relay.append("Accept-Encoding: identity\r\n")
     }
@@ -338,7 +346,7 @@ extension Exchange {
   }
 
   /// Writes `relay` to the provider; false when it has stopped listening and may have answered.
-  private mutating func write(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) -> Bool {
+  mutating func write(_ client: inout ServerConnection, _ connection: ClientConnection) async throws(Ending) -> Bool {
     client.scope.setDeadline(milliseconds: shard.limits.client.timeouts.write)
     let count = client.relay.count
     while true {

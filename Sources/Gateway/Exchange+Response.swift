@@ -15,6 +15,10 @@ extension Exchange {
     try await readHead(client, connection)
     record.firstByteMicroseconds = Int((monotonicNanoseconds() - started) / 1000)
     record.upstreamStatus = connection.head.status
+    if connection.head.status == 101 {
+      try await runSession(&client, connection)
+      return false
+    }
     try judge(connection.head, connection.inbound, position)
     var decoder = BodyDecoder(connection.head.framing)
     answerHead(connection.head, &client, connection.inbound)
@@ -32,7 +36,10 @@ extension Exchange {
           else { break }
           if connection.head.status >= 200 { return }
           // Interim answers are for us, not for the client, who has had its own 100.
-          guard connection.head.status != 101 else { throw .bad("an upgrade that nobody asked for") }
+          if connection.head.status == 101 {
+            guard session != nil else { throw .bad("an upgrade that nobody asked for") }
+            return
+          }
           connection.inbound.consume(connection.head.length)
         }
       } catch { throw .upstream(Answers.upstreamBroken, .upstreamFailed) }
@@ -172,7 +179,7 @@ extension Exchange {
   }
 
   /// What of the provider's head goes on: not the hop's own fields, not framing, nothing that names the account.
-  private static func passesDownstream(_ kind: FieldKind) -> Bool {
+  static func passesDownstream(_ kind: FieldKind) -> Bool {
     switch kind {
     case .other, .contentType, .contentEncoding, .requestID, .anthropicVersion, .rateLimit: true
     default: false

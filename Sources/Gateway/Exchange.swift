@@ -70,6 +70,10 @@ struct Exchange: ~Copyable {
   var pinned: Int?
   /// New objects that the client is not told of before they are kept.
   var unkept: [ProviderObject] = []
+  /// Where the request is for a WebSocket.
+  var session: Session?
+  /// Bytes that the client has sent in it.
+  var sessionBytes = 0
   /// Of a body that is read as a form.
   var formBoundary: [UInt8] = []
   /// What hides the usage that the client did not ask for.
@@ -222,6 +226,10 @@ struct Exchange: ~Copyable {
     }
     code = body.code
     usageFilter = nil
+    if hasAnswered, session != nil {
+      try await breakOffSession(body, &client)
+      return false
+    }
     if hasAnswered {
       return try await breakOff(body, &client)
     }
@@ -256,7 +264,7 @@ struct Exchange: ~Copyable {
   }
 
   private mutating func finishRecord(_ client: borrowing ServerConnection) {
-    record.bytesIn = client.contentBytes
+    record.bytesIn = client.contentBytes + sessionBytes
     settle()
     record.key = keyID
     record.endpoint = endpoint?.kind

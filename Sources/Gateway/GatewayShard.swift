@@ -166,6 +166,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
 final class Workspace {
   var reader = RequestReader()
   var meter = UsageMeter()
+  var session = SessionMeter()
   var references = ReferenceReader()
   var made = MadeObjects()
   let charges = Charges()

@@ -15,6 +15,8 @@ extension Snapshot {
     if endpoint.isFree {
       return (Bound(inputTokens: 0, outputTokens: 0, price: Self.free), true)
     }
+    // A session goes on for as long as its two sides like.
+    if endpoint.isSocket { throw counts ? .costUnbounded : .outputLimitUnclear }
     let price = price(provider: provider, model: model)
     if hasBudget(key: key), price == nil { throw .priceUnknown }
     var (output, wasSaid): (Int64, Bool) = (0, true)

@@ -32,19 +32,20 @@ public struct CatalogueEntry: Sendable {
     public let object: Range<Int>
   }
 
-  /// The endpoint that `method` and `path` (without query) name, byte for byte; nil when none does.
-  public func endpoint(_ method: Wire.Method, _ path: Span<UInt8>) -> Found? {
-    if let found = find(method, path, 0) { return found }
+  /// The endpoint that `method` and `path` (without query) name, byte for byte; nil when none does. A WebSocket is another one than what
+  /// GET finds there.
+  public func endpoint(_ method: Wire.Method, _ path: Span<UInt8>, isSocket: Bool = false) -> Found? {
+    if let found = find(method, path, 0, isSocket) { return found }
     for prefix in prefixes where path.count > prefix.count && path[prefix.count] == UInt8(ascii: "/") {
       guard path.extracting(0..<prefix.count).equals(prefix.span) else { continue }
-      if let found = find(method, path, prefix.count) { return found }
+      if let found = find(method, path, prefix.count, isSocket) { return found }
     }
     return nil
   }
 
-  private func find(_ method: Wire.Method, _ path: Span<UInt8>, _ start: Int) -> Found? {
+  private func find(_ method: Wire.Method, _ path: Span<UInt8>, _ start: Int, _ isSocket: Bool) -> Found? {
     let rest = path.extracting(start..<path.count)
-    for endpoint in endpoints where endpoint.method == method {
+    for endpoint in endpoints where endpoint.method == method && endpoint.isSocket == isSocket {
       guard let match = endpoint.match(rest) else { continue }
       func below(_ range: Range<Int>) -> Range<Int> { (start + range.lowerBound)..<(start + range.upperBound) }
       return Found(endpoint: endpoint, model: below(match.model), object: below(match.object))

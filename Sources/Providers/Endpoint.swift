@@ -6,7 +6,7 @@ public import Wire
 public enum EndpointClass: UInt8, Sendable, CaseIterable {
   // Kept in activity by number: only ever added to.
   case chat, completions, responses, messages, embeddings, images, audio, moderations, models, tokens, rerank, other
-  case files, batches, fineTuning
+  case files, batches, fineTuning, realtime
 
   public var name: StaticString {
     switch self {
@@ -25,6 +25,7 @@ public enum EndpointClass: UInt8, Sendable, CaseIterable {
     case .files: "files"
     case .batches: "batches"
     case .fineTuning: "fine-tuning"
+    case .realtime: "realtime"
     }
   }
 
@@ -53,10 +54,21 @@ public enum Dialect: String, Sendable, CaseIterable {
   case bedrockConverse = "bedrock-converse"
   case bedrockInvoke = "bedrock-invoke"
   case cohere, ollama, watsonx, replicate
+  /// Messages of a WebSocket.
+  case openaiRealtime = "openai-realtime"
+  case geminiLive = "gemini-live"
   /// Embeddings and ranks that count one kind of token.
   case totalTokens = "total-tokens"
   /// Passed without a meter: sounds, pictures, lists of models.
   case opaque
+}
+
+extension Dialect {
+  /// Whether it is a session of messages in both directions.
+  var isSession: Bool { self == .openaiRealtime || self == .geminiLive }
+
+  /// Whether the first message names the model, in place of path and query.
+  public var namesModelInMessages: Bool { self == .geminiLive }
 }
 
 /// An allow-listed endpoint of a catalogue entry: `POST /models/{model}:generateContent chat gemini`.
@@ -64,6 +76,8 @@ public struct Endpoint: Sendable {
   public let kind: EndpointClass
   public let dialect: Dialect
   public let method: Wire.Method
+  /// Whether it is a WebSocket: written as the method WS, asked for with GET.
+  public let isSocket: Bool
   /// What it does to objects that the provider keeps.
   public let effect: ObjectEffect
   /// The path between its placeholders; each placeholder is one segment, or the part of one.
@@ -102,7 +116,7 @@ public struct Endpoint: Sendable {
   init?(_ line: String) {
     let words = line.split(separator: " ")
     guard (4...5).contains(words.count), let effect = ObjectEffect(words.count == 5 ? String(words[4]) : ""),
-      let method = Wire.Method.allCases.first(where: { "\($0.name)" == words[0] }),
+      let method = words[0] == "WS" ? .get : Wire.Method.allCases.first(where: { "\($0.name)" == words[0] }),
       let kind = EndpointClass(String(words[2])), let dialect = Dialect(rawValue: String(words[3])), words[1].hasPrefix("/"),
       words[1].utf8.allSatisfy({ $0 > 32 && $0 < 127 && $0 != 63 && $0 != 35 && $0 != 37 })
     else { return nil }
@@ -123,6 +137,8 @@ public struct Endpoint: Sendable {
       rest = rest[rest.index(after: close)...]
     }
     pieces.append(Array(rest.utf8))
+    isSocket = words[0] == "WS"
+    guard isSocket == dialect.isSession else { return nil }
     (self.kind, self.dialect, self.method, self.effect) = (kind, dialect, method, effect)
     (self.pieces, modelAt, objectAt) = (pieces, model, object)
   }

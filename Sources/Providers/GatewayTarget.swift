@@ -22,6 +22,28 @@ public struct GatewayTarget: Sendable {
     return false
   }
 
+  /// The model that the query of a WebSocket names, once and plainly, as `model` or `deployment`; empty when it names none, nil when
+  /// that is not clear.
+  public static func model(_ query: Span<UInt8>) -> JSONText? {
+    let (model, deployment): (StaticString, StaticString) = ("model", "deployment")
+    var found: JSONText?
+    var i = 0
+    while i < query.count {
+      let end = query.firstIndex(of: UInt8(ascii: "&"), from: i + 1) ?? query.count
+      let parameter = query.extracting((i + 1)..<end)
+      let equals = parameter.firstIndex(of: UInt8(ascii: "=")) ?? parameter.count
+      let name = parameter.extracting(0..<equals)
+      if isName(name, model.span) || isName(name, deployment.span) {
+        guard found == nil, equals < parameter.count else { return nil }
+        let value = parameter.extracting((equals + 1)..<parameter.count)
+        guard ModelName.isPlain(value) else { return nil }
+        found = ModelName.decoded(value)
+      }
+      i = end
+    }
+    return found ?? JSONText()
+  }
+
   /// Where the value of the parameter `key` stands in `target`; nil when there is none. The first one: a second is not passed on.
   public static func key(in target: Span<UInt8>) -> Range<Int>? {
     guard var i = target.firstIndex(of: UInt8(ascii: "?")) else { return nil }

@@ -42,7 +42,7 @@ public struct RequestReader: Sendable {
       case .bedrockInvoke, .cohere: Self.plainLimit
       case .ollama: Self.ollama
       case .watsonx: Self.watsonx
-      case .replicate, .totalTokens, .opaque: Self.strictModel
+      case .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive: Self.strictModel
       }
   }
 
@@ -210,14 +210,14 @@ public struct RequestReader: Sendable {
         }
       if probe.kind(Place.options) == .object { return insert(inner, .member(member, tokens)) }
       return insert(start, .object(outer, member, tokens))
-    case .bedrockInvoke, .replicate, .totalTokens, .opaque: return false
+    case .bedrockInvoke, .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive: return false
     }
   }
 
   /// Whether an answer can be given a limit that the request does not have.
   public var canLimitOutput: Bool {
     switch dialect {
-    case .bedrockInvoke, .replicate, .totalTokens, .opaque: false
+    case .bedrockInvoke, .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive: false
     default: true
     }
   }

@@ -35,7 +35,7 @@ enum UsagePaths {
     case .ollama: ollama
     case .watsonx: watsonx
     case .replicate: replicate
-    case .openaiChat, .openaiResponses, .totalTokens, .opaque: openai
+    case .openaiChat, .openaiResponses, .totalTokens, .opaque, .openaiRealtime, .geminiLive: openai
     }
   }
 

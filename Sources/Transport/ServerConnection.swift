@@ -162,6 +162,12 @@ public struct ServerConnection: ~Copyable {
     if try await socket.read(into: &inbound, minimum: 4096, scope) == 0 { throw .closed }
   }
 
+  /// Reads more of what follows a switch of protocols into `inbound`; throws `.closed` at the end.
+  public mutating func readSession(milliseconds: Int) async throws(IOFailure) {
+    scope.setDeadline(milliseconds: milliseconds)
+    if try await socket.read(into: &inbound, minimum: 16 * 1024, scope) == 0 { throw .closed }
+  }
+
   /// Writes `outbound` and clears it.
   public mutating func flush() async throws(IOFailure) {
     scope.setDeadline(milliseconds: limits.timeouts.write)

@@ -12,6 +12,8 @@ public struct Timeouts: Sendable, Equatable {
   public var firstByte = 600_000
   /// Between two pieces of an answer.
   public var between = 120_000
+  /// Silence on both sides of a WebSocket.
+  public var session = 600_000
   /// For the peer to take what is written.
   public var write = 30_000
   /// From SIGTERM to the last exchange; then they are cut.

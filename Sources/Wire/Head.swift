@@ -33,7 +33,7 @@ public enum FieldKind: UInt8, Sendable {
   case host, connection, contentLength, transferEncoding, expect, upgrade, te, trailer, keepAlive, proxyConnection
   case proxyAuthorization, proxyAuthenticate, contentType, contentEncoding, acceptEncoding
   case authorization, apiKey, azureKey, googleKey, cookie, setCookie, organization, project, forwarded, amazon
-  case requestID, anthropicVersion, anthropicOrganization, via, rateLimit
+  case requestID, anthropicVersion, anthropicOrganization, via, rateLimit, webSocket
 
   /// The kind of a field name, in any case.
   @usableFromInline static func of(_ name: Span<UInt8>) -> FieldKind {
@@ -85,6 +85,8 @@ public enum FieldKind: UInt8, Sendable {
     case UInt8(ascii: "p"):
       if name.equalsIgnoringCase("proxy-authorization") { return .proxyAuthorization }
       return name.equalsIgnoringCase("proxy-authenticate") ? .proxyAuthenticate : .other
+    case UInt8(ascii: "s"):
+      return name.count > 14 && name.extracting(0..<14).equalsIgnoringCase("sec-websocket-") ? .webSocket : .other
     case UInt8(ascii: "x"):
       if name.count > 6, name.extracting(0..<6).equalsIgnoringCase("x-amz-") { return .amazon }
       if name.count > 12, name.extracting(0..<12).equalsIgnoringCase("x-ratelimit-") { return .rateLimit }

@@ -25,12 +25,14 @@ private func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
   guard count > 2 else { return 0 }
   let input = unsafe Span<UInt8>(_unsafeStart: start, count: count)
   let cut = 2 + Int(input[1]) % (count - 1)
-  switch input[0] % 5 {
+  switch input[0] % 7 {
   case 0: requests(input, cut)
   case 1: responses(input)
   case 2: bodies(input, cut)
   case 3: json(input, cut)
-  default: events(input, cut)
+  case 4: events(input, cut)
+  case 5: frames(input, cut, fromClient: true)
+  default: frames(input, cut, fromClient: false)
   }
   return 0
 }
@@ -121,6 +123,31 @@ private func events(_ input: Span<UInt8>, _ cut: Int) {
       }
     }
     return sizes
+  }
+  precondition(split([2..<input.count]) == split([2..<cut, cut..<input.count]))
+}
+
+private func frames(_ input: Span<UInt8>, _ cut: Int, fromClient: Bool) {
+  func split(_ pieces: [Range<Int>]) -> [Int] {
+    var frames = WebSocketFrames(fromClient: fromClient)
+    var sizes = [0]
+    for piece in pieces {
+      let bytes = input.extracting(piece)
+      var i = 0
+      loop: while true {
+        switch frames.step(bytes, from: i) {
+        case .payload(let range):
+          frames.unmask(bytes, range) { plain in for j in plain.indices { sizes[sizes.count - 1] += Int(plain[j]) + 1 } }
+          i = range.upperBound
+        case .endOfMessage(let used):
+          sizes.append(0)
+          i = used
+        case .more: break loop
+        case .invalid: return sizes + [-1]
+        }
+      }
+    }
+    return sizes + [frames.isBetweenFrames ? 1 : 0]
   }
   precondition(split([2..<input.count]) == split([2..<cut, cut..<input.count]))
 }
