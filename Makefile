@@ -1,6 +1,6 @@
 # The only task runner. `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-bench build serve test check format lint fuzz bench clean
+.PHONY: help deps deps-test deps-bench build serve test check pages format lint fuzz bench clean
 
 PYTHON := .build/venv/bin/python
 BINARY := .build/release/maskllm
@@ -33,6 +33,9 @@ test: deps-test ## run every test: units, the corpora, the SDKs, real processes
 	$(PYTHON) -m pytest -q Tests/Integration
 
 check: lint test fuzz ## what a change has to pass: format, floors, house rules, tests, some fuzzing
+
+pages: deps-test ## write docs/providers/*.md anew from the catalogue
+	$(PYTHON) scripts/provider_pages.py
 
 format: ## lay the sources out
 	swift format --in-place --recursive --parallel Package.swift Sources Tests Examples/Resolve/Sources

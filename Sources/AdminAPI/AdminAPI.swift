@@ -138,7 +138,8 @@ public final class AdminAPI: @unchecked Sendable {
       service.catalogue.all.map { entry in
         KindDocument(
           name: entry.name, title: entry.title, base_url: entry.baseURL.map { $0.origin + $0.prefix },
-          credential: entry.credential.text, errors: entry.errors.rawValue, price_list: entry.priceList)
+          credential: entry.credential.text, errors: entry.errors.rawValue, price_list: entry.priceList,
+          client: entry.client.lines)
       })
   }
 
@@ -187,6 +188,7 @@ public final class AdminAPI: @unchecked Sendable {
     ProviderKeyDocument(
       id: key.id.description, provider: key.provider, name: key.name, version: Int(key.version), usable: isUsable,
       state: isUsable ? service.health[key.id]?.state(now: monotonicNanoseconds()).rawValue ?? "usable" : "broken",
+      cools_seconds: service.health[key.id]?.coolSeconds(now: monotonicNanoseconds()),
       weight: service.pools[key.id]?.weight ?? 1, tags: service.pools[key.id]?.tags ?? [], created_at: key.createdAt.rfc3339)
   }
 

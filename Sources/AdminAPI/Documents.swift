@@ -57,6 +57,8 @@ public struct KindDocument: Codable, Sendable {
   public var credential: String
   public var errors: String
   public var price_list: String?
+  /// What its users change, by language; `{url}` stands for where the gateway has the provider, `{key}` for the masked key.
+  public var client: [String: String]
 }
 
 /// A provider key, without its secret.
@@ -68,6 +70,8 @@ public struct ProviderKeyDocument: Codable, Sendable {
   public var usable: Bool
   /// `usable`, `cooling`, `quarantined`, or `broken` where it does not open.
   public var state: String
+  /// Seconds for which a cooling key still rests.
+  public var cools_seconds: Int?
   public var weight: Int
   public var tags: [String]
   public var created_at: String

@@ -10,7 +10,7 @@ import Wire
 extension Exchange {
   /// Reads the whole body into `outbound` and decides on the model it names.
   mutating func readBody(_ client: inout ServerConnection) async throws(Ending) {
-    if readsBody { work.reader.readAll(endpoint!.dialect) }
+    if readsBody || wantsUsage { work.reader.readAll(endpoint!.dialect) }
     client.outbound.clear()
     while try !gather(&client) {
       do throws(IOFailure) { try await client.readMore() } catch {
@@ -137,9 +137,12 @@ extension Exchange {
     if let bound, endpoint!.generates {
       let choices = max(work.reader.choices ?? 1, 1)
       _ = work.reader.limitOutput(to: max(bound.outputTokens / choices, 1), name: upstream!.entry.outputLimit, into: &shard.edits)
-      if work.charges.isCounting, upstream!.entry.asksForUsage, work.reader.askForUsage(into: &shard.edits) {
-        usageFilter = UsageEventFilter()
-      }
+    }
+    // A body that is not understood here is the provider's to refuse.
+    if wantsUsage || work.charges.isCounting, endpoint!.generates, upstream!.entry.asksForUsage, work.reader.isClear(),
+      work.reader.askForUsage(into: &shard.edits)
+    {
+      usageFilter = UsageEventFilter()
     }
     shard.edits.sort { $0.place.lowerBound < $1.place.lowerBound }
     BodyEditor.apply(shard.edits, to: client.outbound.readable, into: &shard.scratch)

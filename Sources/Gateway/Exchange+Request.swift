@@ -164,9 +164,17 @@ extension Exchange {
     guard let type = client.head.value(of: .contentType) else { return }
     let value = client.inbound.readable.extracting(type.range)
     work.reader.isJSON = UsageMeter.format(contentType: value) == .json
+    if work.reader.isJSON, endpoint!.generates, endpoint!.dialect == .openaiChat, upstream!.entry.asksForUsage,
+      case .length(let n) = client.head.framing, n <= Self.usageBodyMax
+    {
+      wantsUsage = true
+    }
     guard readsBody, !work.reader.isJSON, let boundary = MultipartForm.boundary(contentType: value) else { return }
     formBoundary = [UInt8](copying: value.extracting(boundary))
   }
+
+  /// Bytes of a body that is held for no more than having its stream tell its usage: what is larger goes on as it comes in.
+  private static let usageBodyMax = 1 << 20
 
   /// Bytes of a body that is kept to be sent again.
   private static let resendMax = 4 << 20

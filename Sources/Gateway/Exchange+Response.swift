@@ -19,7 +19,8 @@ extension Exchange {
       try await runSession(&client, connection)
       return false
     }
-    try judge(connection.head, connection.inbound, position)
+    let told = try await readRefusal(client, connection)
+    try judge(connection.head, connection.inbound, told, position)
     var decoder = BodyDecoder(connection.head.framing)
     answerHead(connection.head, &client, connection.inbound)
     connection.inbound.consume(connection.head.length)
@@ -68,8 +69,12 @@ extension Exchange {
   }
 
   /// Answers that are not passed: about our own key (they can echo its tail), and redirects.
-  private mutating func judge(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer, _ position: Int) throws(Ending) {
-    switch head.status {
+  private mutating func judge(
+    _ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer, _ told: RefusalFacts.Told, _ position: Int
+  )
+    throws(Ending)
+  {
+    switch told.blamesKey ? 403 : head.status {
     case 401, 403:
       if credential!.signer != nil, let skew = clockSkew(head, inbound), abs(skew) > Self.skewMax {
         shard.log.warn("provider '\(upstream!.provider.name)': its clock and this machine's differ by \(abs(skew) / 1000) s")
@@ -81,7 +86,7 @@ extension Exchange {
         throw .anotherKey
       }
       // What is refused may be the token or what it stands for.
-      let status = token == nil ? head.status : 403
+      let status = token == nil && !told.blamesKey ? head.status : 403
       let isNew = credential!.health.refused(status: status, now: monotonicNanoseconds())
       shard.log.warn(
         "provider '\(upstream!.provider.name)' answered \(head.status): \(isNew ? "no longer using" : "check") provider key \(credential!.keyID)"
@@ -91,7 +96,7 @@ extension Exchange {
     case 429:
       // With one key there is nothing to choose, and the client is told what the provider says.
       guard upstream!.credentials.count > 1 else { return }
-      credential!.health.limited(milliseconds: retryAfter(head, inbound), now: monotonicNanoseconds())
+      credential!.health.limited(milliseconds: retryAfter(head, inbound, told), now: monotonicNanoseconds())
       if mayTryAnother { throw .anotherKey }
     case 200..<300: credential!.health.answered()
     case 300..<400 where head.status != 304: throw .upstream(Answers.upstreamRedirected, .upstreamFailed)
@@ -102,17 +107,53 @@ extension Exchange {
   /// Milliseconds that a signature may be old.
   private static let skewMax: Int64 = 300_000
 
+  /// What the body of a refusal says of our key and of how long to wait, where this kind of provider says it there. The body stays
+  /// where it is. (Off the path of what goes well: it may copy.)
+  private mutating func readRefusal(_ client: borrowing ServerConnection, _ connection: ClientConnection) async throws(Ending)
+    -> RefusalFacts.Told
+  {
+    let facts = upstream!.entry.refusals
+    let status = connection.head.status
+    // How long to wait matters where there is another key.
+    guard facts.readsBody(status: status), status == 400 || upstream!.credentials.count > 1 else { return RefusalFacts.Told() }
+    while true {
+      var raw = ByteBuffer(capacity: 1024)
+      var body = ByteBuffer(capacity: 1024)
+      raw.append(connection.inbound.readable.extracting(connection.head.length..<connection.inbound.count))
+      var decoder = BodyDecoder(connection.head.framing)
+      var isWhole = false
+      decoding: while true {
+        guard let step = try? decoder.step(raw) else { return RefusalFacts.Told() }
+        switch step {
+        case .content(let range):
+          body.append(raw.readable.extracting(range))
+          raw.consume(range.upperBound)
+        case .end: isWhole = true
+        case .more: break decoding
+        }
+        if isWhole { break }
+      }
+      if isWhole || body.count >= RefusalFacts.bodyMax { return facts.read(body.readable, now: shard.clock.now) }
+      _ = connection.inbound.reserve(4096)
+      // What ends too early is told to the client when it is passed on.
+      if try await read(client, connection) == 0 { return facts.read(body.readable, now: shard.clock.now) }
+    }
+  }
+
   /// For how long the provider wants to be left alone; a second where it does not say.
-  private func retryAfter(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) -> Int {
+  private func retryAfter(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer, _ told: RefusalFacts.Told) -> Int {
     let bytes = inbound.readable
-    var milliseconds: Int?
+    var (milliseconds, reset): (Int?, Int?) = (nil, told.milliseconds)
     for field in head.fields {
       let name = bytes.extracting(field.name.range)
       let value = bytes.extracting(field.value.range)
       if name.equalsIgnoringCase("retry-after-ms") { return ASCII.decimal(value) ?? 1000 }
       if name.equalsIgnoringCase("retry-after") { milliseconds = ASCII.decimal(value).map { $0 * 1000 } }
+      if upstream!.entry.refusals.isReset(name), let until = RefusalFacts.milliseconds(value, now: shard.clock.now) {
+        reset = max(reset ?? 0, until)
+      }
     }
-    return milliseconds ?? 1000
+    return milliseconds ?? reset ?? 1000
   }
 
   /// How far the provider's clock is ahead of ours, in milliseconds.

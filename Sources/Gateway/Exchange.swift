@@ -51,8 +51,10 @@ struct Exchange: ~Copyable {
   var retryAfterMilliseconds = 0
   /// Whether what the body says decides if the request may go on: it is then read whole, and sent as it was read.
   var readsBody = false
-  /// Whether the body is held until all of it is here: because it is read, or because it is signed.
-  var buffersBody: Bool { readsBody || toSign != nil || resend != nil }
+  /// Whether a stream is to tell its usage where only asking for it has it told.
+  var wantsUsage = false
+  /// Whether the body is held until all of it is here: because it is read, changed, signed, or may be sent again.
+  var buffersBody: Bool { readsBody || wantsUsage || toSign != nil || resend != nil }
   /// What is sent again with another key: the head before its framing, and, once it is there, the body. Only where there are several
   /// keys; they cost a copy.
   var resend: (head: [UInt8], body: [UInt8])?

@@ -32,6 +32,12 @@ public final class CredentialHealth: Sendable {
     return now < coolUntil.load(ordering: .relaxed) ? .cooling : .usable
   }
 
+  /// Seconds, rounded up, for which it still rests; nil when it does not.
+  public func coolSeconds(now: UInt64) -> Int? {
+    let until = coolUntil.load(ordering: .relaxed)
+    return now < until ? Int((until - now + 999_999_999) / 1_000_000_000) : nil
+  }
+
   var readyAt: UInt64 { coolUntil.load(ordering: .relaxed) }
 
   /// The provider has refused the key. Returns whether that is news.

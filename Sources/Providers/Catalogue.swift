@@ -24,6 +24,8 @@ public struct CatalogueEntry: Sendable {
   private let endpoints: [Endpoint]
   /// What IDs of objects that the provider keeps look like.
   public let objects: ObjectIDs
+  public let refusals: RefusalFacts
+  public let client: ClientLines
 
   /// An endpoint that a request names, and where in its path the model and an object's ID stand (empty: not there).
   public struct Found: Sendable {
@@ -113,6 +115,24 @@ public struct CatalogueEntry: Sendable {
       throw fault(objects?.line ?? root.line, "'objects' are what IDs begin with, as 'file- resp_:30d'")
     }
     self.objects = ids
+    let facts = ["rate_limits", "bad_key", "retry_in"].map { (take($0)) }
+    guard let refusals = RefusalFacts(fields: facts[0]?.text ?? "", badKey: facts[1]?.text ?? "", wait: facts[2]?.text ?? "")
+    else {
+      throw fault(
+        facts.compactMap { $0?.line }.min() ?? root.line,
+        "'rate_limits' are header fields, 'bad_key' is a place and what stands there, 'retry_in' is a place, as 'error.reason'")
+    }
+    self.refusals = refusals
+    var lines: [ClientLines.Language: String] = [:]
+    for language in ClientLines.Language.allCases {
+      guard let (text, line) = take(language.rawValue) else { continue }
+      guard text.contains(ClientLines.url) || text.contains(ClientLines.key) else {
+        throw fault(
+          line, "'\(language.rawValue)' names neither \(ClientLines.url), where the provider is, nor \(ClientLines.key)")
+      }
+      lines[language] = text
+    }
+    client = ClientLines(lines)
     let prefixes = take("prefixes")
     self.prefixes = (prefixes?.text ?? "").split(separator: " ").map { Array($0.utf8) }
     if let prefixes, !self.prefixes.allSatisfy({ $0.first == 47 && $0.last != 47 }) {

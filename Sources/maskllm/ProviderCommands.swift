@@ -3,7 +3,7 @@ import Primitives
 import Wire
 
 enum ProviderCommands {
-  static let all = [list, add, kinds]
+  static let all = [list, add, kinds, ClientCommand.command]
 
   private static let list = Command(
     path: ["provider", "list"], summary: "list the providers", options: Unsealing.options + [Command.json]
@@ -79,7 +79,8 @@ enum ProviderKeyCommands {
     try printList("/v1/provider-keys", arguments, ["ID", "PROVIDER", "NAME", "VERSION", "STATE", "WEIGHT", "TAGS", "CREATED"]) {
       (key: ProviderKeyDocument) in
       [
-        key.id, key.provider, Terminal.plain(key.name), "\(key.version)", key.state, "\(key.weight)",
+        key.id, key.provider, Terminal.plain(key.name), "\(key.version)",
+        key.cools_seconds.map { "\(key.state) for \($0) s" } ?? key.state, "\(key.weight)",
         key.tags.isEmpty ? "-" : key.tags.joined(separator: ","), key.created_at,
       ]
     }

@@ -7,8 +7,10 @@ import Primitives
 
 /// What `serve` runs with: the configuration file, overridden by options.
 struct ServerSettings {
+  static let portDefault: UInt16 = 8780
+
   var host = "127.0.0.1"
-  var port: UInt16 = 8780
+  var port = portDefault
   var loops = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
   var certificateFile: String?
   var keyFile: String?

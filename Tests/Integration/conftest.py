@@ -58,6 +58,10 @@ class Process:
     def pid(self):
         return self.child.pid
 
+    def says(self, text):
+        """Whether its output has `text`; what it writes can come in after the answer that it wrote it for."""
+        return wait_until(lambda: text in self.output, f"'{text}' in the output")
+
     def stop(self, sig=signal.SIGTERM):
         if self.child.poll() is None:
             self.child.send_signal(sig)

@@ -205,8 +205,18 @@ class TestStreams:
         rows = gw.activity()
         assert [(e["input_tokens"], e["output_tokens"], e["cost_usd"], e.get("estimated")) for e in rows] == [(50, 2, "0.00007", None)] * 2
         plain = openai.OpenAI(api_key=gw.key(), base_url=f"{gw.url}/up/v1")
-        list(plain.chat.completions.create(model="m-1", max_tokens=10, messages=[], stream=True))
-        assert b"stream_options" not in up.requests[-1]["body"]  # nobody counts: nothing is touched
+        chunks = list(plain.chat.completions.create(model="m-1", max_tokens=10, messages=[], stream=True))
+        assert len(chunks) == 2 and b"stream_options" in up.requests[-1]["body"]  # the record of a key without a budget is as exact
+        assert (gw.activity()[0]["input_tokens"], gw.activity()[0].get("estimated")) == (50, None)
+
+    @pytest.mark.parametrize("body", [
+        b'{"model":"m","stream":true,"stream":true}', b'{"model":"m","stream":true', b'\xef\xbb\xbf{"model":"m","stream":true}', b'{"model":"m","stream":false}', b'{"model":"m"}', b"", b"[1]",
+        json.dumps({"model": "m", "stream": True, "messages": "x" * (1 << 20)}).encode(),
+    ], ids=["said twice", "cut short", "a mark in front", "no stream", "no word of it", "nothing", "a list", "large"])
+    def test_a_body_that_cannot_ask_for_usage_passes_as_it_came(self, running, body):
+        up = running(Upstream, ok())
+        gw = running(Gateway, up.url)
+        assert status_of(raw(gw.port, post("/up/v1/chat/completions", gw.key(), body))) == 200 and up.requests[0]["body"] == body
 
     def test_a_stream_that_passes_its_hold_is_cut_with_an_error_that_the_sdk_raises(self, running):
         def play(s, request):
@@ -324,7 +334,7 @@ class TestSettling:
             assert status_of(raw(gw.port, post(CHAT, key, BODY))) == 200
             time.sleep(0.3)
         wait_until(lambda: "budget/b: 100 % are spent" in gw.output, "the alert")
-        assert gw.output.count("budget/b: 50 %") == 1 and gw.output.count("budget/b: 100 %") == 1
+        assert gw.says("budget/b: 100 %") and gw.output.count("budget/b: 50 %") == 1 and gw.output.count("budget/b: 100 %") == 1
 
     def test_a_raise_is_in_force_at_once_and_a_change_keeps_what_was_spent(self, running):
         gw = running(Gateway, running(Upstream, answer()).url)

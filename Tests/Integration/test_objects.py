@@ -195,7 +195,7 @@ def test_a_file_that_cannot_be_recorded_is_not_told_of(running):
     w.gw.start()
     got = w.ask(w.a, "POST", "/v1/files", b"x")
     assert FILE.encode() not in got
-    wait_until(lambda: "give it to its key by hand" in w.gw.output, "the line for who has to mend it")
+    assert w.gw.says("give it to its key by hand")
     with sqlite3.connect(w.gw.data / "maskllm.db") as db:
         db.execute("DROP TRIGGER full")
 
