@@ -1,3 +1,5 @@
+import Glibc
+
 // Comparisons on bytes, because Swift's `==` on `String` merges canonically equal strings (K and the Kelvin sign).
 
 extension Span where Element == UInt8 {
@@ -32,11 +34,24 @@ extension Span where Element == UInt8 {
   }
 
   /// The first position of `byte` at or after `from`.
-  @inlinable public func firstIndex(of byte: UInt8, from: Int = 0) -> Int? {
+  public func firstIndex(of byte: UInt8, from: Int = 0) -> Int? {
+    guard from < count else { return nil }
+    // SAFETY: memchr reads the bytes of the span from `from` on, and answers with a pointer to one of them or with none.
+    return unsafe withUnsafeBytes { bytes in
+      let base = bytes.baseAddress!
+      guard let found = unsafe memchr(base + from, Int32(byte), count - from) else { return nil }
+      return unsafe UnsafeRawPointer(found) - base
+    }
+  }
+
+  /// The first position of `text`, which is not empty, at or after `from`.
+  public func firstIndex(of text: StaticString, from: Int = 0) -> Int? {
+    let (first, length) = (text.span[0], text.utf8CodeUnitCount)
     var i = from
-    while i < count {
-      if self[i] == byte { return i }
-      i += 1
+    while let at = firstIndex(of: first, from: i) {
+      guard at + length <= count else { return nil }
+      if extracting(at..<(at + length)).equals(text) { return at }
+      i = at + 1
     }
     return nil
   }

@@ -5,7 +5,7 @@ public import Primitives
 public import Wire
 
 /// What is known of a kind of provider: one file of the catalogue.
-public struct CatalogueEntry: Sendable {
+public final class CatalogueEntry: Sendable {
   public let name: String
   public let title: String
   /// nil where it is the user's own: a resource, a region, a server of theirs.
@@ -22,6 +22,9 @@ public struct CatalogueEntry: Sendable {
   /// What may stand before the paths of its endpoints, or not: it is part of some base URLs and of other clients' paths.
   private let prefixes: [[UInt8]]
   private let endpoints: [Endpoint]
+  /// Where those without a placeholder stand, by fingerprint; and the rest, in order.
+  private let literals: [UInt64: Int]
+  private let patterns: [Endpoint]
   /// What IDs of objects that the provider keeps look like.
   public let objects: ObjectIDs
   public let refusals: RefusalFacts
@@ -37,20 +40,37 @@ public struct CatalogueEntry: Sendable {
   /// The endpoint that `method` and `path` (without query) name, byte for byte; nil when none does. A WebSocket is another one than what
   /// GET finds there.
   public func endpoint(_ method: Wire.Method, _ path: Span<UInt8>, isSocket: Bool = false) -> Found? {
-    if let found = find(method, path, 0, isSocket) { return found }
-    for prefix in prefixes where path.count > prefix.count && path[prefix.count] == UInt8(ascii: "/") {
-      guard path.extracting(0..<prefix.count).equals(prefix.span) else { continue }
-      if let found = find(method, path, prefix.count, isSocket) { return found }
+    // Most paths are on the list word by word, behind the prefix that SDKs use.
+    for prefix in prefixes where starts(path, with: prefix) {
+      if let found = literal(method, path, prefix.count, isSocket) { return found }
+    }
+    if let found = literal(method, path, 0, isSocket) { return found }
+    if let found = pattern(method, path, 0, isSocket) { return found }
+    for prefix in prefixes where starts(path, with: prefix) {
+      if let found = pattern(method, path, prefix.count, isSocket) { return found }
     }
     return nil
   }
 
-  private func find(_ method: Wire.Method, _ path: Span<UInt8>, _ start: Int, _ isSocket: Bool) -> Found? {
+  private func starts(_ path: Span<UInt8>, with prefix: [UInt8]) -> Bool {
+    path.count > prefix.count && path[prefix.count] == UInt8(ascii: "/") && path.extracting(0..<prefix.count).equals(prefix.span)
+  }
+
+  private func literal(_ method: Wire.Method, _ path: Span<UInt8>, _ start: Int, _ isSocket: Bool) -> Found? {
     let rest = path.extracting(start..<path.count)
-    for endpoint in endpoints where endpoint.method == method && endpoint.isSocket == isSocket {
-      guard let match = endpoint.match(rest) else { continue }
+    guard let i = literals[Endpoint.fingerprint(method, rest)], endpoints[i].isSocket == isSocket, endpoints[i].method == method,
+      endpoints[i].match(rest) != nil
+    else { return nil }
+    return Found(endpoint: endpoints[i], model: 0..<0, object: 0..<0)
+  }
+
+  private func pattern(_ method: Wire.Method, _ path: Span<UInt8>, _ start: Int, _ isSocket: Bool) -> Found? {
+    let rest = path.extracting(start..<path.count)
+    // By index: to copy them all would count references.
+    for i in patterns.indices where patterns[i].method == method && patterns[i].isSocket == isSocket {
+      guard let match = patterns[i].match(rest) else { continue }
       func below(_ range: Range<Int>) -> Range<Int> { (start + range.lowerBound)..<(start + range.upperBound) }
-      return Found(endpoint: endpoint, model: below(match.model), object: below(match.object))
+      return Found(endpoint: patterns[i], model: below(match.model), object: below(match.object))
     }
     return nil
   }
@@ -140,6 +160,13 @@ public struct CatalogueEntry: Sendable {
     }
     guard !endpoints.isEmpty else { throw fault(root.line, "'endpoints' is missing: nothing would pass") }
     self.endpoints = endpoints
+    var literals: [UInt64: Int] = [:]
+    for (i, endpoint) in endpoints.enumerated() {
+      if let fingerprint = endpoint.fingerprint, literals[fingerprint] == nil { literals[fingerprint] = i }
+    }
+    self.literals = literals
+    patterns = endpoints.enumerated().filter { i, endpoint in endpoint.fingerprint.map { literals[$0] != i } ?? true }.map(
+      \.element)
     if let (member, value) = texts.min(by: { $0.value.line < $1.value.line }) {
       throw fault(value.line, "there is no '\(member)' in a catalogue entry")
     }

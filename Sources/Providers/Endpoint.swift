@@ -150,6 +150,20 @@ public struct Endpoint: Sendable {
     return Array(piece.suffix(from: (piece.lastIndex(of: UInt8(ascii: "/")) ?? -1) + 1)) + [UInt8(ascii: "/")]
   }
 
+  /// What its method and path are found by; nil where the path has placeholders.
+  var fingerprint: UInt64? {
+    guard pieces.count == 1 else { return nil }
+    let path = pieces[0]
+    return Self.fingerprint(method, path.span)
+  }
+
+  /// FNV-1a over method and path. A hit has to be compared: paths are the client's to choose.
+  static func fingerprint(_ method: Wire.Method, _ path: Span<UInt8>) -> UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ UInt64(method.rawValue)
+    for i in path.indices { hash = (hash ^ UInt64(path[i])) &* 0x100_0000_01b3 }
+    return hash
+  }
+
   /// Whether a path segment is a model's name.
   public var namesModelInPath: Bool { modelAt != nil }
 

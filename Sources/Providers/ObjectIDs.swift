@@ -36,7 +36,11 @@ public struct ObjectIDs: Sendable {
       kinds.append(Kind(prefix: prefix, days: days))
     }
     self.kinds = kinds
+    idMin = kinds.filter { !$0.prefix.isEmpty }.map { $0.prefix.count + ($0.isCollection ? 1 : Self.tailMin) }.min() ?? .max
   }
+
+  /// Characters of the shortest ID.
+  private let idMin: Int
 
   public var isEmpty: Bool { kinds.isEmpty }
 
@@ -46,10 +50,16 @@ public struct ObjectIDs: Sendable {
     "batch_id", "cached_content", "cachedContent",
   ].map { Array($0.utf8) }
 
-  static func isMember(_ name: [UInt8]) -> Bool { members.contains(name) }
+  static func isMember(_ name: Span<UInt8>) -> Bool {
+    guard memberLengths.contains(name.count) else { return false }
+    for member in members where name.equals(member.span) { return true }
+    return false
+  }
+  private static let memberLengths = 7...20
 
   /// The ID that `text` is, as it is kept: of a URL only the last two parts. nil when it is none.
   public func id(_ text: Span<UInt8>) -> String? {
+    guard text.count >= idMin else { return nil }
     for kind in kinds where !kind.prefix.isEmpty {
       let n = kind.prefix.count
       guard text.count > n, text.count <= Self.lengthMax, text.extracting(0..<n).equals(kind.prefix.span) else { continue }
@@ -145,8 +155,16 @@ public struct ReferenceReader: Sendable {
         i = skipOutside(bytes, from: i)
         continue
       }
-      if !isKept, !isEscape, unicodeDigits < 0 {
-        i = JSONProbe.nextSpecial(in: bytes, from: i)
+      if isKept {
+        // Nearly every string is here whole, and without an escape.
+        let end = text.isEmpty && !isEscape && unicodeDigits < 0 ? JSONProbe.nextSpecial(in: bytes, from: i) : bytes.count
+        if end < bytes.count, bytes[end] == UInt8(ascii: "\"") {
+          endString(bytes.extracting(i..<end), ids)
+          i = end + 1
+          continue
+        }
+      } else if !isEscape, unicodeDigits < 0 {
+        i = JSONProbe.endOfString(in: bytes, from: i)
         guard i < bytes.count else { return }
       }
       step(bytes[i], ids)
@@ -185,7 +203,9 @@ public struct ReferenceReader: Sendable {
     }
     switch b {
     case UInt8(ascii: "\\"): isEscape = true
-    case UInt8(ascii: "\""): endString(ids)
+    case UInt8(ascii: "\""):
+      let text = text
+      endString(isKept || isValue ? text.span : Span(), ids)
     default: keep(b)
     }
   }
@@ -197,13 +217,13 @@ public struct ReferenceReader: Sendable {
     if isKept { text.append(b) }
   }
 
-  private mutating func endString(_ ids: ObjectIDs) {
+  private mutating func endString(_ text: Span<UInt8>, _ ids: ObjectIDs) {
     (isString, between, wasMember) = (false, .nothing, false)
-    guard !text.isEmpty, isKept || isValue else { return }
-    if let id = ids.id(text.span) {
+    guard !text.isEmpty else { return }
+    if let id = ids.id(text) {
       add(id)
     } else if isValue {
-      add(String(decoding: text, as: UTF8.self))
+      add(String(decoding: [UInt8](copying: text.extracting(first: ObjectIDs.lengthMax)), as: UTF8.self))
     } else {
       wasMember = ObjectIDs.isMember(text)
     }

@@ -17,8 +17,25 @@ public struct UsageEventFilter: ~Copyable, Sendable {
 
   /// Adds to `ready` what may pass of `bytes` and of what came before.
   public mutating func feed(_ bytes: Span<UInt8>) {
-    for i in bytes.indices {
+    var i = 0
+    while i < bytes.count {
+      if held.isEmpty, !passes, !lastWasLineEnd {
+        if lastWasCR, bytes[i] == 10 {
+          // The rest of the line end that ended an event.
+          ready.append(10)
+          lastWasCR = false
+          i += 1
+          continue
+        }
+        if let end = Self.endOfEvent(bytes, from: i) {
+          let event = bytes.extracting(i..<end)
+          if !Self.isUsageOnly(event) { ready.append(event) }
+          (i, lastWasCR) = (end, false)
+          continue
+        }
+      }
       let b = bytes[i]
+      i += 1
       held.append(b)
       let isLineEnd = b == 10 || b == 13
       // CRLF is one line end.
@@ -39,6 +56,18 @@ public struct UsageEventFilter: ~Copyable, Sendable {
     if passes { finish() }
   }
 
+  /// Where the event ends that begins at `from`, if it is here whole: behind its blank line. (Lines that end with CR alone are left to
+  /// the slower way.)
+  private static func endOfEvent(_ bytes: Span<UInt8>, from: Int) -> Int? {
+    var i = from
+    while let end = bytes.firstIndex(of: 10, from: i) {
+      if end + 1 < bytes.count, bytes[end + 1] == 10 { return end + 2 }
+      if end + 2 < bytes.count, bytes[end + 1] == 13, bytes[end + 2] == 10 { return end + 3 }
+      i = end + 1
+    }
+    return nil
+  }
+
   private mutating func endEvent() {
     if !passes, Self.isUsageOnly(held.readable) { held.clear() } else { finish() }
     passes = false
@@ -52,22 +81,15 @@ public struct UsageEventFilter: ~Copyable, Sendable {
 
   /// In JSON a quote inside a string is escaped: these names stand for themselves.
   private static func isUsageOnly(_ event: Span<UInt8>) -> Bool {
-    guard let choices = end(of: "\"choices\"", in: event), let usage = end(of: "\"usage\"", in: event) else { return false }
+    guard let usage = event.firstIndex(of: "\"usage\"").map({ $0 + 7 }),
+      let choices = event.firstIndex(of: "\"choices\"").map({ $0 + 9 })
+    else { return false }
     let open = afterColon(choices, event)
     guard open < event.count, event[open] == UInt8(ascii: "[") else { return false }
     let close = skip(open + 1, event)
     guard close < event.count, event[close] == UInt8(ascii: "]") else { return false }
     let value = afterColon(usage, event)
     return value < event.count && event[value] == UInt8(ascii: "{")
-  }
-
-  private static func end(of name: StaticString, in event: Span<UInt8>) -> Int? {
-    var i = 0
-    while let quote = event.firstIndex(of: 34, from: i) {
-      if event.extracting(quote..<event.count).starts(with: name) { return quote + name.utf8CodeUnitCount }
-      i = quote + 1
-    }
-    return nil
   }
 
   private static func skip(_ from: Int, _ event: Span<UInt8>) -> Int {

@@ -24,6 +24,10 @@ public struct UsageMeter: Sendable {
   private var amazon = AmazonFrames()
   private var inner = Base64Member()
   private var sentinel: UInt64 = 0
+  /// Whether nothing of the event at hand has been seen; whether it is passed over; whether one was read before, which names the model.
+  private var isFresh = true
+  private var isPassedOver = false
+  private var hasRead = false
   /// The stream has said that it is complete: what follows is only its end.
   public private(set) var isComplete = false
   /// Events that carried some of the answer. A provider puts at least one token into each.
@@ -47,6 +51,7 @@ public struct UsageMeter: Sendable {
     amazon = AmazonFrames()
     inner = Base64Member()
     (dialect, format, sentinel, isComplete, pieces) = (.opaque, .other, 0, false, 0)
+    (isFresh, isPassedOver, hasRead) = (true, false, false)
   }
 
   /// The content type's format, by its first bytes.
@@ -77,15 +82,46 @@ public struct UsageMeter: Sendable {
       switch events.step(bytes, from: i) {
       case .data(let range):
         let data = bytes.extracting(range)
+        i = range.upperBound
+        if isFresh, hasRead, isOver(bytes, i), saysNothing(data) {
+          (isFresh, isPassedOver) = (false, true)
+          continue
+        }
+        isFresh = false
         // "[DONE]" is six bytes; eight hold it, and an event that goes on is something else.
         for j in 0..<min(data.count, 8) { sentinel = sentinel << 8 | UInt64(data[j]) }
         probe.feed(data, paths)
-        i = range.upperBound
       case .endOfEvent(let used):
         endEvent()
         i = used
       case .more: return
       }
+    }
+  }
+
+  /// Whether a blank line follows at `i`: the event has no more data.
+  private func isOver(_ bytes: Span<UInt8>, _ i: Int) -> Bool {
+    if i + 1 < bytes.count, bytes[i] == 10 { return bytes[i + 1] == 10 }
+    return i + 3 < bytes.count && bytes[i] == 13 && bytes[i + 1] == 10 && bytes[i + 2] == 13 && bytes[i + 3] == 10
+  }
+
+  /// Whether a whole event carries some of the answer and nothing that is metered, seen without reading it as JSON: most events of a
+  /// stream are like that. In JSON a quote inside a string is escaped: these names stand for themselves.
+  private func saysNothing(_ data: Span<UInt8>) -> Bool {
+    switch dialect {
+    case .openaiChat:
+      guard data.count > 8, let usage = data.firstIndex(of: "usage\"") else { return data.count > 8 }
+      // Where the usage comes at the end, it is null before.
+      return data.extracting((usage + 6)..<data.count).starts(with: ":null")
+        && data.firstIndex(of: "usage\"", from: usage + 6) == nil
+    case .anthropicMessages: return data.starts(with: #"{"type":"content_block_delta""#)
+    case .openaiResponses:
+      guard data.starts(with: #"{"type":"response."#), let end = data.firstIndex(of: UInt8(ascii: "\""), from: 18) else {
+        return false
+      }
+      let type = data.extracting(18..<end)
+      return type.count > 6 && type.extracting((type.count - 6)..<type.count).equals(".delta")
+    default: return false
     }
   }
 
@@ -124,6 +160,13 @@ public struct UsageMeter: Sendable {
   private static let done: UInt64 = 0x5B44_4F4E_455D  // "[DONE]"
 
   private mutating func endEvent() {
+    isFresh = true
+    if isPassedOver {
+      isPassedOver = false
+      pieces += 1
+      return
+    }
+    hasRead = true
     switch dialect {
     case .openaiChat: if sentinel == Self.done { isComplete = true } else { pieces += 1 }
     case .anthropicMessages:

@@ -18,6 +18,10 @@ enum EightBytes {
     (zeros(word ^ ones &* 0x22) | zeros(word ^ ones &* 0x5C) | (word &- ones &* 0x20) & ~word | word) & tops
   }
 
+  /// Quote or backslash: what a string that does not matter can end with.
+  @inline(__always)
+  static func quotes(_ word: UInt64) -> UInt64 { (zeros(word ^ ones &* 0x22) | zeros(word ^ ones &* 0x5C)) & tops }
+
   /// Control character, DEL, or not ASCII: what ends a plain run inside a field value.
   @inline(__always)
   static func fieldSpecials(_ word: UInt64) -> UInt64 {

@@ -41,12 +41,12 @@ public struct EventStreamSplitter: Sendable {
         }
         state = .data
         let start = i
-        while i < bytes.count, bytes[i] != 10, bytes[i] != 13 { i += 1 }
+        i = Self.endOfLine(bytes, from: i)
         if i > start { return .data(start..<i) }
         endLine(bytes[i])
         i += 1
       case .other:
-        while i < bytes.count, bytes[i] != 10, bytes[i] != 13 { i += 1 }
+        i = Self.endOfLine(bytes, from: i)
         if i < bytes.count {
           endLine(bytes[i])
           i += 1
@@ -62,11 +62,22 @@ public struct EventStreamSplitter: Sendable {
           }
           continue
         }
+        if state == .lineStart, b == UInt8(ascii: "d"), bytes.extracting(i..<bytes.count).starts(with: "data:") {
+          (state, hasData) = (.space, true)
+          i += 5
+          continue
+        }
         match(b)
         i += 1
       }
     }
     return .more
+  }
+
+  /// The first position at or after `from` of a line end, or the count.
+  private static func endOfLine(_ bytes: Span<UInt8>, from: Int) -> Int {
+    let end = bytes.firstIndex(of: 10, from: from) ?? bytes.count
+    return bytes.extracting(0..<end).firstIndex(of: 13, from: from) ?? end
   }
 
   private mutating func endLine(_ b: UInt8) {

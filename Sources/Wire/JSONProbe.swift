@@ -163,6 +163,16 @@ public struct JSONProbe: Sendable {
     EightBytes.run(bytes, from: from) { EightBytes.stringSpecials($0) }
   }
 
+  /// The position of the quote that ends a string of which nothing matters, or of an escape that does not end in `bytes`, or the count.
+  public static func endOfString(in bytes: Span<UInt8>, from: Int) -> Int {
+    var i = from
+    while true {
+      i = EightBytes.run(bytes, from: i) { EightBytes.quotes($0) }
+      guard i + 1 < bytes.count, bytes[i] == UInt8(ascii: "\\") else { return i }
+      i += 2
+    }
+  }
+
   /// Says that the text is over: a number at top level ends only here.
   public mutating func finish(_ paths: JSONPaths) {
     guard status == .incomplete else { return }

@@ -122,6 +122,7 @@ struct CassetteTests {
       }
       let type = Array((cassette.response.headers["content-type"] ?? "application/json").utf8)
       let body = [UInt8](Data(base64Encoded: cassette.response.body_b64)!)
+      var events: Int64?
       for pieces in [1, 13, 4096, Int.max] {
         var meter = UsageMeter(found.endpoint.dialect, UsageMeter.format(contentType: type.span))
         var at = 0
@@ -131,6 +132,8 @@ struct CassetteTests {
           at = end
         }
         let usage = meter.usage
+        #expect(events == nil || events == meter.pieces, "\(name) in pieces of \(pieces)")
+        events = meter.pieces
         let seen = Told(usage.allInput, usage.output ?? 0, cached: usage.cacheRead ?? 0, cost: meter.cost?.count)
         if cassette.response.status >= 400 || Self.silent.contains(name) {
           #expect(!usage.isKnown, "\(name) in pieces of \(pieces)")

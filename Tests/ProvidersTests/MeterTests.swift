@@ -84,6 +84,51 @@ struct MeterTests {
     #expect(measure(body, .openaiChat, "application/json").usage == Usage())
   }
 
+  @Test(
+    "events that are passed over change nothing: usage, model and pieces are those of reading every byte",
+    arguments: [
+      (
+        Dialect.openaiChat,
+        [
+          #"{"model":"m","choices":[{"delta":{"role":"assistant"}}]}"#, #"{"choices":[{"delta":{"content":"a"}}],"usage":null}"#,
+          #"{"choices":[{"delta":{"content":"\"usage\":{\"prompt_tokens\":9}"}}]}"#,
+          #"{"usage":null,"x_groq":{"usage":{"prompt_tokens":3,"completion_tokens":4}}}"#,
+          #"{"choices":[],"usage" : {"prompt_tokens":5,"completion_tokens":6}}"#, "[DONE]",
+        ], "m", 5, 6, 5
+      ),
+      (
+        .anthropicMessages,
+        [
+          #"{"type":"message_start","message":{"model":"c","usage":{"input_tokens":7,"output_tokens":1}}}"#,
+          #"{"type":"content_block_delta","usage":{"output_tokens":99}}"#,
+          #"{"type":"message_delta","usage":{"output_tokens":8}}"#, #"{"type":"content_block_delta"}"#,
+          #"{"type":"message_stop"}"#,
+        ], "c", 7, 8, 2
+      ),
+      (
+        .openaiResponses,
+        [
+          #"{"type":"response.created","response":{"model":"r"}}"#, #"{"type":"response.output_text.delta","delta":"usage"}"#,
+          #"{"type":"response.output_text.done"}"#,
+          #"{"type":"response.completed","response":{"usage":{"input_tokens":1,"output_tokens":2}}}"#,
+        ], "r", 1, 2, 1
+      ),
+    ] as [(Dialect, [String], String, Int64, Int64, Int64)])
+  func passedOver(dialect: Dialect, events: [String], model: String, input: Int64, output: Int64, pieces: Int64) {
+    for end in ["\n", "\r\n", "\r"] {
+      let stream = Array(events.map { "data: \($0)\(end)\(end)" }.joined().utf8)
+      for cut in [1, 7, 60, 200, stream.count] {
+        var meter = UsageMeter(dialect, .eventStream)
+        for at in stride(from: 0, to: stream.count, by: cut) {
+          meter.feed(stream.span.extracting(at..<min(at + cut, stream.count)))
+        }
+        let (usage, name) = (meter.usage, String(decoding: [UInt8](copying: meter.model.span), as: UTF8.self))
+        #expect(usage.input == input && usage.output == output && name == model && meter.isComplete, "\(cut) \(usage)")
+        #expect(meter.pieces == pieces, "\(cut)")
+      }
+    }
+  }
+
   @Test("a stream that breaks off is not complete, and [DONE] inside a text does not complete it") func incomplete() {
     let open = Array("data: {\"choices\":[{\"delta\":{\"content\":\"[DONE]\"}}]}\n\n".utf8)
     #expect(!measure(open, .openaiChat, "text/event-stream").isComplete)

@@ -1,4 +1,5 @@
-// Times what a decision costs, alone: 100,000 keys, ten scopes, three limits and two budgets, and the reading of bodies.
+// Times what a decision costs, alone: 100,000 keys, ten scopes, three limits and two budgets; the reading of bodies;
+// the metering of streams.
 //
 //   bench-decide [ROUNDS]
 //
@@ -145,7 +146,15 @@ func run() throws {
     say("read \(name): \(Int(nanoseconds)) ns, \(Int(Double(bytes) / nanoseconds * 1000)) MB/s")
     let reach = measure(name, times) { _ in precondition(BodyReach.of(content.span, .openaiChat) == .itself) }
     say("bound \(name): \(Int(reach)) ns")
+    let references = measure(name, times) { _ in
+      var reader = ReferenceReader()
+      reader.expect(Catalogue.builtIn["openai"]!.objects)
+      reader.feed(content.span)
+      precondition(!reader.hasFound)
+    }
+    say("look for objects in \(name): \(Int(references)) ns")
   }
+  measureMeters(rounds)
 }
 
 try run()
