@@ -43,7 +43,7 @@ extension Exchange {
     for id in ids { try await checkOwner(id) }
   }
 
-  private mutating func pin(to providerKey: RecordID) {
+  mutating func pin(to providerKey: RecordID) {
     guard !isSent, let upstream, let position = upstream.credentials.firstIndex(where: { $0.keyID == providerKey }) else {
       return
     }

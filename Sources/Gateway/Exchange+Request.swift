@@ -19,7 +19,12 @@ extension Exchange {
     shape = named?.entry.errors ?? (client.head.value(of: .anthropicVersion) == nil ? .openai : .anthropic)
 
     let index: Int
-    do throws(Refusal) { index = try snapshot.authenticate(try presentedKey(client), now: record.start) } catch {
+    do throws(Refusal) {
+      let presented = try presentedKey(client)
+      index =
+        UploadTicket.isTicket(presented)
+        ? try redeem(presented, target, parts) : try snapshot.authenticate(presented, now: record.start)
+    } catch {
       throw .refused(error.answer, .refused)
     }
     keyID = snapshot.keyID(at: index)
@@ -54,7 +59,8 @@ extension Exchange {
     do throws(Denial) { try work.charges.admit(snapshot, key: index, now: started) } catch { throw refused(error) }
     bodyMax = min(shard.limits.bodyMax, snapshot.bodyBytesMax(key: index))
     if case .length(let n) = client.head.framing, n > bodyMax { throw .refused(Refusal.bodyTooLarge.answer, .refused) }
-    return position
+    if let goesOnWith { pin(to: goesOnWith) }
+    return pinned ?? position
   }
 
   /// A refusal by something that is counted.
@@ -117,6 +123,8 @@ extension Exchange {
     let target = bytes.extracting(client.head.target.range)
     if let range = GatewayTarget.key(in: target) {
       let value = target.extracting(range)
+      // A client that was sent on may present its key all the same.
+      if !found.isEmpty, UploadTicket.isTicket(value) { return found }
       guard found.isEmpty || found.equals(value) else { throw .malformedKey }
       found = value
     }
@@ -126,6 +134,7 @@ extension Exchange {
 
   /// Builds the upstream head anew from parsed values, all but its framing and the real key, at the front of `relay`.
   mutating func writeHead(_ client: inout ServerConnection) throws(Ending) {
+    addressForClients = addressForClients(client)
     let (upstream, credential, isSession) = (upstream!, credential!, session != nil)
     client.relay.clear()
     client.writeRelayHead { (bytes, head, relay) in

@@ -179,6 +179,15 @@ extension Exchange {
     client.outbound.append("\r\n")
     let ownReadings = hasReadings
     for field in head.fields where Self.passesDownstream(field.kind) && !(ownReadings && field.kind == .rateLimit) {
+      if isUploadField(bytes.extracting(field.name.range)) {
+        if let address = uploadAddress(bytes.extracting(field.value.range)) {
+          client.outbound.append(bytes.extracting(field.name.range))
+          client.outbound.append(": ")
+          client.outbound.append(address)
+          client.outbound.append("\r\n")
+        }
+        continue
+      }
       if field.kind == .contentType { format = UsageMeter.format(contentType: bytes.extracting(field.value.range)) }
       client.outbound.append(bytes.extracting(field.name.range))
       client.outbound.append(": ")
@@ -189,7 +198,10 @@ extension Exchange {
     client.outbound.append("x-maskllm-request-id: ")
     client.outbound.append(id.span)
     client.outbound.append("\r\n")
-    switch head.framing {
+    if endpoint!.hasLinks, format == .json, head.status < 300, let addressForClients {
+      linkRewriter = LinkRewriter(from: upstream!.baseURL, to: addressForClients)
+    }
+    switch linkRewriter == nil ? head.framing : .chunked {
     case .none: if head.status != 204, head.status != 304 { client.outbound.append("Content-Length: 0\r\n") }
     case .length(let n):
       client.outbound.append("Content-Length: ")
@@ -283,6 +295,13 @@ extension Exchange {
   private mutating func pass(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
     work.meter.feed(content)
     noteObjects(in: content)
+    if var rewriter = linkRewriter.take() {
+      rewriter.feed(content)
+      frame(rewriter.ready.readable, &outbound)
+      rewriter.ready.clear()
+      linkRewriter = consume rewriter
+      return
+    }
     guard var filter = usageFilter.take() else { return frame(content, &outbound) }
     filter.feed(content)
     frame(filter.ready.readable, &outbound)
@@ -303,6 +322,10 @@ extension Exchange {
 
   /// Passes what the filter still holds when the stream is over.
   private mutating func endFilter(_ outbound: inout ByteBuffer) {
+    if var rewriter = linkRewriter.take() {
+      rewriter.finish()
+      frame(rewriter.ready.readable, &outbound)
+    }
     guard var filter = usageFilter.take() else { return }
     filter.finish()
     frame(filter.ready.readable, &outbound)

@@ -70,6 +70,12 @@ struct Exchange: ~Copyable {
   var objectID: String?
   /// The position of the only credential that will do.
   var pinned: Int?
+  /// The provider key that an upload was begun with which this request goes on with.
+  var goesOnWith: RecordID?
+  /// Where the client reaches this provider, if the answer may have to say so.
+  var addressForClients: [UInt8]?
+  /// What has addresses in the answer lead back here.
+  var linkRewriter: LinkRewriter?
   /// New objects that the client is not told of before they are kept.
   var unkept: [ProviderObject] = []
   /// Where the request is for a WebSocket.
@@ -228,6 +234,7 @@ struct Exchange: ~Copyable {
     }
     code = body.code
     usageFilter = nil
+    linkRewriter = nil
     if hasAnswered, session != nil {
       try await breakOffSession(body, &client)
       return false

@@ -9,6 +9,9 @@ public struct GatewayLimits: Sendable {
   public var bodyMax = 64 << 20
   /// Proxies whose X-Forwarded-For is believed.
   public var trustedProxies: [Network] = []
+  /// Where clients reach the gateway, as `https://llm.example.com`, where their own word for it does not do. Goes into answers that send
+  /// them back here.
+  public var publicURL: [UInt8]?
   /// How often activity is handed over to be kept.
   public var flushMilliseconds = 200
   public init() {}

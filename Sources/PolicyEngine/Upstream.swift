@@ -164,6 +164,8 @@ public final class Upstream: Sendable {
   public let name: [UInt8]
   /// `Host: …\r\n`.
   public let hostLine: [UInt8]
+  /// Origin and prefix, without a last slash.
+  public let baseURL: [UInt8]
   /// What goes before the native path.
   public let pathPrefix: [UInt8]
   public let entry: CatalogueEntry
@@ -177,6 +179,7 @@ public final class Upstream: Sendable {
     name = Array(provider.name.utf8)
     hostLine = Array("Host: \(provider.baseURL.hostHeader)\r\n".utf8)
     self.entry = entry
+    baseURL = Array((provider.baseURL.origin + provider.baseURL.prefix).utf8)
     pathPrefix = Array(provider.baseURL.prefix.utf8)
   }
 }

@@ -28,6 +28,8 @@ public final class CatalogueEntry: Sendable {
   /// What IDs of objects that the provider keeps look like.
   public let objects: ObjectIDs
   public let refusals: RefusalFacts
+  /// The header field, in small letters, in which an answer says where an upload goes on.
+  public let uploadField: [UInt8]?
   public let client: ClientLines
 
   /// An endpoint that a request names, and where in its path the model and an object's ID stand (empty: not there).
@@ -90,7 +92,7 @@ public final class CatalogueEntry: Sendable {
           guard case .scalar(let text) = item.value, let endpoint = Endpoint(text) else {
             throw fault(
               item.line,
-              "an endpoint is wanted, as 'POST /chat/completions chat openai-chat' or 'POST /files files opaque makes=id'")
+              "an endpoint is wanted, as 'POST /chat/completions chat openai-chat' or 'POST /files files opaque makes=id links'")
           }
           endpoints.append(endpoint)
         }
@@ -143,6 +145,7 @@ public final class CatalogueEntry: Sendable {
         "'rate_limits' are header fields, 'bad_key' is a place and what stands there, 'retry_in' is a place, as 'error.reason'")
     }
     self.refusals = refusals
+    uploadField = take("upload_field").map { Array($0.text.lowercased().utf8) }
     var lines: [ClientLines.Language: String] = [:]
     for language in ClientLines.Language.allCases {
       guard let (text, line) = take(language.rawValue) else { continue }

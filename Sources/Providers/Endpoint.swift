@@ -80,6 +80,8 @@ public struct Endpoint: Sendable {
   public let isSocket: Bool
   /// What it does to objects that the provider keeps.
   public let effect: ObjectEffect
+  /// Whether its answer has addresses of the provider that a client goes on to.
+  public let hasLinks: Bool
   /// The path between its placeholders; each placeholder is one segment, or the part of one.
   private let pieces: [[UInt8]]
   /// Which placeholder is the model; nil: none.
@@ -114,7 +116,9 @@ public struct Endpoint: Sendable {
 
   /// nil when the line cannot be read.
   init?(_ line: String) {
-    let words = line.split(separator: " ")
+    var words = line.split(separator: " ")
+    hasLinks = words.count > 4 && words.last == "links"
+    if hasLinks { words.removeLast() }
     guard (4...5).contains(words.count), let effect = ObjectEffect(words.count == 5 ? String(words[4]) : ""),
       let method = words[0] == "WS" ? .get : Wire.Method.allCases.first(where: { "\($0.name)" == words[0] }),
       let kind = EndpointClass(String(words[2])), let dialect = Dialect(rawValue: String(words[3])), words[1].hasPrefix("/"),

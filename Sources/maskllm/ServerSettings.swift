@@ -1,6 +1,7 @@
 import Wire
 import Transport
 import Configuration
+import Domain
 import Gateway
 import Glibc
 import Primitives
@@ -66,6 +67,14 @@ struct ServerSettings {
           hint: "write them as 10.0.0.0/8, 192.0.2.7, separated by commas")
       }
       gateway.trustedProxies.append(network)
+    }
+    if let text = s.text("public_url") {
+      // In the clear is for whoever runs it to choose: no key of a provider goes there.
+      let secure = text.hasPrefix("http://") ? "https://" + text.dropFirst(7) : text
+      guard !text.hasSuffix("/"), (try? BaseURL(secure)) != nil else {
+        throw Fault(.invalidInput, "'public_url' is no address of a gateway", hint: "write it as https://llm.example.com")
+      }
+      gateway.publicURL = Array(text.utf8)
     }
     try set(&gateway.flushMilliseconds, "activity.flush_ms", 10...60_000)
     try set(&gateway.client.idleMilliseconds, "timeouts.upstream_idle_ms", 100...3_600_000)

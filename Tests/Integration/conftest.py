@@ -196,7 +196,7 @@ class Upstream:
                             if int(size, 16) == 0:
                                 break
                             body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2:]
-                    request = {"line": lines[0], "headers": headers, "names": [l.partition(":")[0] for l in lines[1:]], "body": body}
+                    request = {"line": lines[0], "target": lines[0].split(" ")[1], "headers": headers, "names": [l.partition(":")[0] for l in lines[1:]], "body": body}
                     self.requests.append(request)
                     if self.play(s, request) is False:
                         return
