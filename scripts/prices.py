@@ -3,7 +3,7 @@
 
 usage: scripts/prices.py LITELLM.json GENAI.json DATE > Sources/CPriceList/prices.tsv
 
-Amounts are whole nano-dollars per million tokens (per image in `image`), rounded up. Where the two lists differ the higher
+Amounts are whole nano-dollars per million tokens (per image in `image`, per second of sound in `second`), rounded up. Where the two lists differ the higher
 price is taken, because a budget must not be overspent, and the difference is said on standard error.
 """
 import json
@@ -12,7 +12,7 @@ import sys
 from decimal import ROUND_CEILING, Decimal
 
 COLUMNS = """provider model max_input max_output input output cache_read cache_write cache_write_1h reasoning audio_input audio_output
-image batch_input batch_output priority_input priority_output priority_cache_read tier_above tier_input tier_output tier_cache_read
+image second batch_input batch_output priority_input priority_output priority_cache_read tier_above tier_input tier_output tier_cache_read
 tier_cache_write""".split()
 # LiteLLM's provider -> the name of our list, and genai-prices' provider of the same.
 LISTS = {
@@ -52,6 +52,8 @@ def from_litellm(entry):
             row[name] = int(entry[field])
     if isinstance(entry.get("output_cost_per_image"), (int, Decimal)):
         row["image"] = whole(Decimal(entry["output_cost_per_image"]) * 10**9)
+    if isinstance(entry.get("input_cost_per_second"), (int, Decimal)):
+        row["second"] = whole(Decimal(entry["input_cost_per_second"]) * 10**9)
     # The lowest step, at the highest price of any: one step is enough never to charge too little.
     steps = {}
     for field, value in entry.items():
@@ -98,7 +100,7 @@ def main():
         if not target or name == "sample_spec":
             continue
         row = from_litellm(entry)
-        if not any(column in row for column in ("input", "output", "image")):
+        if not any(column in row for column in ("input", "output", "image", "second")):
             continue
         model = next((name[len(p):] for p in PREFIXES if name.startswith(p)), name)
         if re.fullmatch(r"[!-~]{1,128}", model):
@@ -118,7 +120,7 @@ def main():
                     print(f"{target} {model['id']} {column}: {row[column]} or {value}", file=sys.stderr)
                     value = max(row[column], value)
                 row[column] = min(value, row.get(column, value)) if column == "tier_above" else value
-    print(f"# prices of {date}; nano-dollars per million tokens (image: per image)")
+    print(f"# prices of {date}; nano-dollars per million tokens (image: per image, second: per second of sound)")
     print("\t".join(COLUMNS))
     for (provider, model), row in sorted(rows.items()):
         print("\t".join([provider, model] + [str(row.get(column, "")) for column in COLUMNS[2:]]))

@@ -115,6 +115,9 @@ public struct ActivityDocument: Codable, Sendable {
   public var cache_read_tokens: Int64?
   public var cache_write_tokens: Int64?
   public var reasoning_tokens: Int64?
+  /// Seconds of sound, and pictures, where those are what is counted.
+  public var audio_seconds: Int64?
+  public var images: Int64?
   public var cost_usd: String?
   /// Whether tokens and cost were counted here, because the provider did not say.
   public var estimated: Bool?
@@ -149,6 +152,7 @@ extension ActivityDocument {
       first_byte_us: r.upstreamStatus == 0 ? nil : r.firstByteMicroseconds, input_tokens: r.usage.input,
       output_tokens: r.usage.output,
       cache_read_tokens: r.usage.cacheRead, cache_write_tokens: r.usage.cacheWrite, reasoning_tokens: r.usage.reasoning,
+      audio_seconds: r.usage.seconds, images: r.usage.images,
       cost_usd: r.cost?.dollars, estimated: r.isEstimated ? true : nil)
   }
 }

@@ -53,7 +53,7 @@ public struct BudgetStateDocument: Codable, Sendable {
   public var window_end: String?
 }
 
-/// The price of a model: dollars per million tokens (`image`: per image) in decimal, as text; `max_…` and `tier_above` in tokens.
+/// The price of a model: dollars per million tokens (`image`: per image, `second`: per second of sound) in decimal, as text; `max_…` and `tier_above` in tokens.
 public struct PriceDocument: Codable, Sendable {
   public var provider: String?
   public var model: String?

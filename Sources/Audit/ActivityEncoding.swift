@@ -5,7 +5,7 @@ import Providers
 ///
 /// Written on the request path, so it appends to a buffer and allocates nothing.
 public enum ActivityEncoding {
-  private static let version: UInt8 = 2
+  private static let version: UInt8 = 3
   /// Bytes kept of a text.
   static let textMax = 128
 
@@ -38,6 +38,8 @@ public enum ActivityEncoding {
     count(record.usage.audioInput, &buffer)
     count(record.usage.audioOutput, &buffer)
     count(record.cost?.count, &buffer)
+    count(record.usage.seconds, &buffer)
+    count(record.usage.images, &buffer)
     text(provider, &buffer)
     text(model, &buffer)
     text(code.span, &buffer)
@@ -101,11 +103,11 @@ public enum ActivityEncoding {
     }
     mutating func tokens() -> Int64?? { varint().map { $0 == 0 ? nil : Int64(truncatingIfNeeded: $0 - 1) } }
 
-    /// A count that the first version did not have.
-    private mutating func later(_ version: UInt8) -> Int64?? { version == 1 ? .some(nil) : tokens() }
+    /// A count that versions before `first` did not have.
+    private mutating func since(_ first: UInt8, _ version: UInt8) -> Int64?? { version < first ? .some(nil) : tokens() }
 
     mutating func entry() -> ActivityEntry? {
-      guard let version = byte(), version == 1 || version == 2, let start = varint(), let hasKey = byte() else { return nil }
+      guard let version = byte(), (1...3).contains(version), let start = varint(), let hasKey = byte() else { return nil }
       var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
       if hasKey == 1 {
         guard at + 12 <= bytes.count, let id = RecordID(bytes.span.extracting(at..<(at + 12))) else { return nil }
@@ -115,8 +117,8 @@ public enum ActivityEncoding {
       guard let endpoint = byte(), let outcome = byte().flatMap(Outcome.init(rawValue:)), let stream = byte(), let status = int(),
         let upstreamStatus = int(), let bytesIn = int(), let bytesOut = int(), let duration = int(), let firstByte = int(),
         let input = tokens(), let output = tokens(), let read = tokens(), let write = tokens(), let reasoning = tokens(),
-        let audioIn = later(version), let audioOut = later(version),
-        let cost = later(version),
+        let audioIn = since(2, version), let audioOut = since(2, version), let cost = since(2, version),
+        let seconds = since(3, version), let images = since(3, version),
         let provider = text(), let model = text(), let code = text()
       else { return nil }
       record.endpoint = endpoint == 0 ? nil : EndpointClass(rawValue: endpoint - 1)
@@ -129,7 +131,7 @@ public enum ActivityEncoding {
       (record.durationMicroseconds, record.firstByteMicroseconds) = (duration, firstByte)
       record.usage = Usage(
         input: input, output: output, cacheRead: read, cacheWrite: write, reasoning: reasoning, audioInput: audioIn,
-        audioOutput: audioOut)
+        audioOutput: audioOut, seconds: seconds, images: images)
       return ActivityEntry(record: record, provider: provider, model: model, code: code)
     }
   }

@@ -180,6 +180,14 @@ extension Exchange {
     let now = monotonicNanoseconds()
     guard isSent, let upstream else { return work.charges.settle(nil, now: now) }
     var usage = record.usage
+    if endpoint!.dialect.tellsOfBatch {
+      if !countsBatch { record.usage = Usage() }
+      let (named, name) = (work.meter.model, upstream.name)
+      if countsBatch, let provider = shard.snapshot.upstream(named: name.span) {
+        record.cost = shard.snapshot.price(provider: provider.index, model: named.span)?.price.cost(usage, service: .batch)
+      }
+      return work.charges.settle((0, 0, NanoDollars(0)), now: now)
+    }
     let wasAnswered = record.upstreamStatus != 0
     if wasAnswered, record.upstreamStatus >= 300 || endpoint!.isFree {
       // An answer that is an error costs nothing.

@@ -15,6 +15,8 @@ public protocol ObjectDesk: Sendable {
   /// The same, durable on return; false when it is not.
   func keep(_ object: ProviderObject) async -> Bool
   func forget(provider: String, id: String)
+  /// Notes, durably, that what a batch came to has been counted; false when it had been, or cannot be.
+  func count(provider: String, id: String) async -> Bool
 }
 
 // Many masked keys share a provider's account: what it keeps for one of them is not for the others.
@@ -74,6 +76,13 @@ extension Exchange {
       throw .cut(Refusal.ledgerUnavailable.answer)
     }
     unkept = []
+  }
+
+  /// A batch can be asked for as often as one likes what it came to. It is recorded the first time.
+  mutating func countBatch() async {
+    guard endpoint!.dialect.tellsOfBatch, record.status < 300, let objectID else { return }
+    guard work.meter.usage.isKnown else { return }
+    countsBatch = await shard.objects.count(provider: upstream!.provider.name, id: objectID)
   }
 
   /// The provider has erased what the path names.

@@ -25,6 +25,7 @@ extension Exchange {
     answerHead(connection.head, &client, connection.inbound)
     connection.inbound.consume(connection.head.length)
     try await relayBody(&decoder, &client, connection)
+    await countBatch()
     return connection.head.isKeepAlive && client.isBodyRead
   }
 
@@ -222,6 +223,9 @@ extension Exchange {
     record.isStream = format.isStream
     streamFormat = format
     work.meter.expect(endpoint!.dialect, format)
+    if endpoint!.dialect == .bedrockInvoke {
+      for field in head.fields { work.meter.note(field: bytes.extracting(field.name.range), bytes.extracting(field.value.range)) }
+    }
     if head.status < 300 {
       work.made.expect(endpoint!.effect, format)
       forgetObject()

@@ -76,6 +76,8 @@ struct Exchange: ~Copyable {
   var addressForClients: [UInt8]?
   /// What has addresses in the answer lead back here.
   var linkRewriter: LinkRewriter?
+  /// Whether what the answer tells of a batch is told for the first time.
+  var countsBatch = false
   /// New objects that the client is not told of before they are kept.
   var unkept: [ProviderObject] = []
   /// Where the request is for a WebSocket.

@@ -34,6 +34,12 @@ extension KeyService {
     pendingObjects = [:]
   }
 
+  /// Notes, durably, that what a batch came to has been counted; false when it had been.
+  public func countObject(provider: String, id: String) throws(Fault) -> Bool {
+    try keepObjects()
+    return try store.countObject(provider: provider, id: id, at: clock.now)
+  }
+
   /// The provider has erased the object.
   public func forgetObject(provider: String, id: String) throws(Fault) {
     pendingObjects[ObjectPlace(provider: provider, id: id)] = nil

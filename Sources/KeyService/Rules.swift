@@ -221,9 +221,10 @@ extension KeyService {
   public func setPrice(_ name: PriceName, _ price: Price) async throws(Fault) {
     try ProviderName.validate(name.list)
     try ModelGlob.validate(name.model)
-    guard price.input != nil || price.output != nil else {
+    guard [price.input, price.output, price.image, price.second].contains(where: { $0 != nil }) else {
       throw Fault(
-        .invalidInput, "a price needs an input or an output", hint: "give --input and --output in dollars per million tokens")
+        .invalidInput, "a price needs an input or an output, an image or a second",
+        hint: "give --input and --output in dollars per million tokens")
     }
     try write(.price, name.text, price)
     priceOverrides[name] = price

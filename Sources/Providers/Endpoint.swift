@@ -54,6 +54,10 @@ public enum Dialect: String, Sendable, CaseIterable {
   case bedrockConverse = "bedrock-converse"
   case bedrockInvoke = "bedrock-invoke"
   case cohere, ollama, watsonx, replicate
+  case geminiInteractions = "gemini-interactions"
+  /// A batch that tells what it came to when it is over, and one whose results tell, line by line.
+  case openaiBatch = "openai-batch"
+  case anthropicBatch = "anthropic-batch"
   /// Messages of a WebSocket.
   case openaiRealtime = "openai-realtime"
   case geminiLive = "gemini-live"
@@ -66,6 +70,9 @@ public enum Dialect: String, Sendable, CaseIterable {
 extension Dialect {
   /// Whether it is a session of messages in both directions.
   var isSession: Bool { self == .openaiRealtime || self == .geminiLive }
+
+  /// Whether it tells what a batch came to: as often as it is asked, but to be counted once.
+  public var tellsOfBatch: Bool { self == .openaiBatch || self == .anthropicBatch }
 
   /// Whether the first message names the model, in place of path and query.
   public var namesModelInMessages: Bool { self == .geminiLive }

@@ -47,7 +47,7 @@ public struct ObjectIDs: Sendable {
   /// Members of a request whose value is an ID, whatever it looks like.
   private static let members = [
     "previous_response_id", "conversation", "file_id", "input_file_id", "training_file", "validation_file", "vector_store_id",
-    "batch_id", "cached_content", "cachedContent",
+    "batch_id", "cached_content", "cachedContent", "previous_interaction_id",
   ].map { Array($0.utf8) }
 
   static func isMember(_ name: Span<UInt8>) -> Bool {
@@ -55,7 +55,7 @@ public struct ObjectIDs: Sendable {
     for member in members where name.equals(member.span) { return true }
     return false
   }
-  private static let memberLengths = 7...20
+  private static let memberLengths = 7...23
 
   /// The ID that `text` is, as it is kept: of a URL only the last two parts. nil when it is none.
   public func id(_ text: Span<UInt8>) -> String? {
@@ -254,7 +254,8 @@ public struct MadeObjects: Sendable {
   public mutating func reset() { if effect != .none { self = MadeObjects() } }
 
   private static let byID = JSONPaths([
-    ("id", .text(0)), ("response.id", .text(0)), ("output_file_id", .text(1)), ("file.id", .text(1)), ("error_file_id", .text(2)),
+    ("id", .text(0)), ("response.id", .text(0)), ("interaction.id", .text(0)), ("output_file_id", .text(1)),
+    ("file.id", .text(1)), ("error_file_id", .text(2)),
     ("store", .number(0)), ("response.store", .number(0)),
   ])
   private static let byName = JSONPaths([("name", .text(0)), ("file.name", .text(0)), ("response.name", .text(1))])

@@ -17,6 +17,8 @@ public struct Price: Hashable, Sendable, Codable {
   public var audioOutput: Int64?
   /// Nano-dollars per image.
   public var image: Int64?
+  /// Nano-dollars per second of sound that goes in.
+  public var second: Int64?
   public var batchInput: Int64?
   public var batchOutput: Int64?
   public var priorityInput: Int64?
@@ -35,7 +37,8 @@ public struct Price: Hashable, Sendable, Codable {
   static let columns: [(name: String, path: any WritableKeyPath<Price, Int64?> & Sendable)] = [
     ("max_input", \.inputMax), ("max_output", \.outputMax), ("input", \.input), ("output", \.output), ("cache_read", \.cacheRead),
     ("cache_write", \.cacheWrite), ("cache_write_1h", \.cacheWriteHour), ("reasoning", \.reasoning),
-    ("audio_input", \.audioInput), ("audio_output", \.audioOutput), ("image", \.image), ("batch_input", \.batchInput),
+    ("audio_input", \.audioInput), ("audio_output", \.audioOutput), ("image", \.image), ("second", \.second),
+    ("batch_input", \.batchInput),
     ("batch_output", \.batchOutput), ("priority_input", \.priorityInput), ("priority_output", \.priorityOutput),
     ("priority_cache_read", \.priorityCacheRead), ("tier_above", \.tierAbove), ("tier_input", \.tierInput),
     ("tier_output", \.tierOutput), ("tier_cache_read", \.tierCacheRead), ("tier_cache_write", \.tierCacheWrite),
@@ -80,6 +83,11 @@ public struct Price: Hashable, Sendable, Codable {
     let outputRate = rate(output, tierOutput, priorityOutput, batchOutput)
     var total: Int128 = 0
     var isPriced = true
+    // Sound is paid for by the second where it has no tokens, or its tokens no price.
+    if let seconds = usage.seconds, (usage.input ?? 0) + (usage.output ?? 0) == 0 || (input == nil && second != nil) {
+      return second.map { Self.rounded(Int128(seconds) * Int128($0) * 1_000_000) }
+    }
+    if let images = usage.images { return image.map { Self.rounded(Int128(images) * Int128($0) * 1_000_000) } }
     func add(_ tokens: Int64, _ rate: Int64?) {
       guard tokens > 0 else { return }
       guard let rate else { return isPriced = false }

@@ -42,7 +42,8 @@ public struct RequestReader: Sendable {
       case .bedrockInvoke, .cohere: Self.plainLimit
       case .ollama: Self.ollama
       case .watsonx: Self.watsonx
-      case .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive: Self.strictModel
+      case .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive, .geminiInteractions, .openaiBatch, .anthropicBatch:
+        Self.strictModel
       }
   }
 
@@ -210,14 +211,18 @@ public struct RequestReader: Sendable {
         }
       if probe.kind(Place.options) == .object { return insert(inner, .member(member, tokens)) }
       return insert(start, .object(outer, member, tokens))
-    case .bedrockInvoke, .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive: return false
+    case .bedrockInvoke, .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive, .geminiInteractions, .openaiBatch,
+      .anthropicBatch:
+      return false
     }
   }
 
   /// Whether an answer can be given a limit that the request does not have.
   public var canLimitOutput: Bool {
     switch dialect {
-    case .bedrockInvoke, .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive: false
+    case .bedrockInvoke, .replicate, .totalTokens, .opaque, .openaiRealtime, .geminiLive, .geminiInteractions, .openaiBatch,
+      .anthropicBatch:
+      false
     default: true
     }
   }

@@ -24,6 +24,9 @@ public struct UsageMeter: Sendable {
   private var amazon = AmazonFrames()
   private var inner = Base64Member()
   private var sentinel: UInt64 = 0
+  /// What the head says.
+  private var headInput: Int64?
+  private var headOutput: Int64?
   /// Whether nothing of the event at hand has been seen; whether it is passed over; whether one was read before, which names the model.
   private var isFresh = true
   private var isPassedOver = false
@@ -52,6 +55,14 @@ public struct UsageMeter: Sendable {
     inner = Base64Member()
     (dialect, format, sentinel, isComplete, pieces) = (.opaque, .other, 0, false, 0)
     (isFresh, isPassedOver, hasRead) = (true, false, false)
+    (headInput, headOutput) = (nil, nil)
+  }
+
+  /// Takes in a field of the answer's head; after `expect`.
+  public mutating func note(field name: Span<UInt8>, _ value: Span<UInt8>) {
+    guard dialect == .bedrockInvoke else { return }
+    if name.equalsIgnoringCase("x-amzn-bedrock-input-token-count") { headInput = ASCII.decimal(value).map { Int64($0) } }
+    if name.equalsIgnoringCase("x-amzn-bedrock-output-token-count") { headOutput = ASCII.decimal(value).map { Int64($0) } }
   }
 
   /// The content type's format, by its first bytes.
@@ -61,7 +72,11 @@ public struct UsageMeter: Sendable {
     }
     if starts("text/event-stream") { return .eventStream }
     if starts("application/json") { return .json }
-    if starts("application/x-ndjson") || starts("application/stream+json") || starts("application/jsonl") { return .lines }
+    if starts("application/x-ndjson") || starts("application/stream+json") || starts("application/jsonl")
+      || starts("application/x-jsonl")
+    {
+      return .lines
+    }
     return starts("application/vnd.amazon.eventstream") ? .frames : .other
   }
 
@@ -168,7 +183,7 @@ public struct UsageMeter: Sendable {
     }
     hasRead = true
     switch dialect {
-    case .openaiChat: if sentinel == Self.done { isComplete = true } else { pieces += 1 }
+    case .openaiChat, .geminiInteractions: if sentinel == Self.done { isComplete = true } else { pieces += 1 }
     case .anthropicMessages:
       if isType("message_stop") { isComplete = true } else if isType("content_block_delta") { pieces += 1 }
     case .openaiResponses:
@@ -215,8 +230,19 @@ public struct UsageMeter: Sendable {
         usage.cacheRead = probe.number(Place.cacheReadSum) ?? usage.cacheRead
         usage.cacheWrite = probe.number(Place.cacheWriteSum) ?? usage.cacheWrite
       }
-    case .bedrockConverse, .bedrockInvoke, .cohere, .ollama, .watsonx, .replicate: break
-    case .gemini:
+    case .bedrockConverse, .cohere, .ollama, .replicate: break
+    case .watsonx: usage.input = usage.input ?? probe.number(Place.inputSum)
+    case .bedrockInvoke:
+      // Models whose body says nothing of it have Bedrock say it.
+      if !usage.isKnown { (usage.input, usage.output) = (headInput, headOutput) }
+    case .anthropicBatch:
+      (usage.input, usage.output) = (probe.number(Place.inputSum), probe.number(Place.outputSum))
+      (usage.cacheRead, usage.cacheWrite) = (probe.number(Place.cacheReadSum), probe.number(Place.cacheWriteSum))
+    case .openaiBatch:
+      // Until it is over there are zeros, or not all.
+      guard isType("completed") || isType("expired") || isType("cancelled"), usage.input ?? 0 > 0 else { return Usage() }
+      takeCachedOff(&usage)
+    case .gemini, .geminiInteractions:
       // Thoughts stand beside the candidates, what tools brought beside the prompt.
       if let reasoning = usage.reasoning { usage.output = (usage.output ?? 0) + reasoning }
       takeCachedOff(&usage)
@@ -224,6 +250,8 @@ public struct UsageMeter: Sendable {
     default:
       (usage.audioInput, usage.audioOutput) = (probe.number(Place.audioInput), probe.number(Place.audioOutput))
       takeCachedOff(&usage)
+      usage.seconds = probe.number(Place.seconds)
+      if !usage.isKnown, cost == nil { usage.images = probe.number(Place.images) }
     }
     return usage
   }
@@ -244,6 +272,7 @@ public struct UsageMeter: Sendable {
 
   /// The tariff that the provider says it has charged.
   public var service: Price.Service {
+    if dialect.tellsOfBatch { return .batch }
     let tier = probe.text(UsagePaths.Text.service)
     return tier.span.equals("priority") ? .priority : tier.span.equals("batch") ? .batch : .standard
   }

@@ -18,6 +18,9 @@ enum UsagePaths {
     static let outputSum = 9
     static let cacheReadSum = 10
     static let cacheWriteSum = 11
+    // In the same places, where nothing is summed.
+    static let seconds = 8
+    static let images = 9
   }
   enum Text {
     static let model = 0
@@ -34,6 +37,9 @@ enum UsagePaths {
     case .cohere: cohere
     case .ollama: ollama
     case .watsonx: watsonx
+    case .geminiInteractions: interactions
+    case .openaiBatch: openaiBatch
+    case .anthropicBatch: anthropicBatch
     case .replicate: replicate
     case .openaiChat, .openaiResponses, .totalTokens, .opaque, .openaiRealtime, .geminiLive: openai
     }
@@ -45,6 +51,8 @@ enum UsagePaths {
       ("service_tier", .text(Text.service)), ("response.service_tier", .text(Text.service)),
       ("x_groq.usage.prompt_tokens", .number(Number.input)), ("x_groq.usage.completion_tokens", .number(Number.output)),
       ("usage.prompt_cache_hit_tokens", .number(Number.cacheRead)), ("usage.cached_tokens", .number(Number.cacheRead)),
+      ("usage.seconds", .scaled(Number.seconds, power: 0)), ("usage.prompt_audio_seconds", .scaled(Number.seconds, power: 0)),
+      ("data.[].url", .count(Number.images)), ("data.[].b64_json", .count(Number.images)),
       ("usage.cost", .scaled(Number.cost, power: 9)), ("usage.cost.total_cost", .scaled(Number.cost, power: 9)),
     ]
     for prefix in ["usage.", "response.usage."] {
@@ -135,8 +143,34 @@ enum UsagePaths {
 
   private static let watsonx = JSONPaths([
     ("model_id", .text(Text.model)), ("results.[].generated_token_count", .number(Number.output)),
-    ("results.[].input_token_count", .number(Number.input)), ("usage.prompt_tokens", .number(Number.input)),
+    // The first event of a stream has it, the others have 0.
+    ("results.[].input_token_count", .sum(Number.inputSum)), ("usage.prompt_tokens", .number(Number.input)),
     ("usage.completion_tokens", .number(Number.output)), ("input_token_count", .number(Number.input)),
+  ])
+
+  private static let interactions: JSONPaths = {
+    var paths: [(String, JSONPaths.Slot)] = []
+    for prefix in ["", "interaction."] {
+      paths.append((prefix + "model", .text(Text.model)))
+      for (name, slot) in [
+        ("input", Number.input), ("output", Number.output), ("cached", Number.cacheRead), ("thought", Number.reasoning),
+        ("tool_use", Number.audioInput),
+      ] { paths.append((prefix + "usage.total_\(name)_tokens", .number(slot))) }
+    }
+    return JSONPaths(paths)
+  }()
+
+  private static let openaiBatch = JSONPaths([
+    ("model", .text(Text.model)), ("status", .text(Text.type)), ("usage.input_tokens", .number(Number.input)),
+    ("usage.output_tokens", .number(Number.output)), ("usage.input_tokens_details.cached_tokens", .number(Number.cacheRead)),
+    ("usage.output_tokens_details.reasoning_tokens", .number(Number.reasoning)),
+  ])
+
+  private static let anthropicBatch = JSONPaths([
+    ("result.message.model", .text(Text.model)), ("result.message.usage.input_tokens", .sum(Number.inputSum)),
+    ("result.message.usage.output_tokens", .sum(Number.outputSum)),
+    ("result.message.usage.cache_read_input_tokens", .sum(Number.cacheReadSum)),
+    ("result.message.usage.cache_creation_input_tokens", .sum(Number.cacheWriteSum)),
   ])
 
   private static let replicate = JSONPaths([

@@ -52,6 +52,13 @@ extension SQLiteStore {
     }
   }
 
+  public func countObject(provider: String, id: String, at now: Timestamp) throws(Fault) -> Bool {
+    try database.run(
+      "UPDATE object SET counted_at = ?3 WHERE provider = ?1 AND id = ?2 AND counted_at IS NULL",
+      [.text(provider), .text(id), .integer(now.milliseconds)])
+    return database.changes == 1
+  }
+
   public func deleteObject(provider: String, id: String) throws(Fault) {
     try database.run("DELETE FROM object WHERE provider = ?1 AND id = ?2", [.text(provider), .text(id)])
   }

@@ -52,6 +52,7 @@ enum Schema {
       "CREATE INDEX object_expiry ON object(expires_at) WHERE expires_at IS NOT NULL",
       "PRAGMA user_version = 3",
     ],
+    ["ALTER TABLE object ADD COLUMN counted_at INTEGER", "PRAGMA user_version = 4"],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

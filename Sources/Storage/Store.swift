@@ -152,6 +152,8 @@ public protocol Store: AnyObject, Sendable {
   func objects(of key: RecordID?, limit: Int) throws(Fault) -> [ObjectRow]
   /// Inserts or replaces all or none.
   func save(_ rows: [ObjectRow]) throws(Fault)
+  /// Notes that what the object came to has been counted; false when that was noted before, or there is no such object.
+  func countObject(provider: String, id: String, at now: Timestamp) throws(Fault) -> Bool
   func deleteObject(provider: String, id: String) throws(Fault)
   /// Erases those that have expired.
   func deleteObjects(expiredBy now: Timestamp) throws(Fault)

@@ -11,6 +11,8 @@ public struct JSONPaths: Sendable {
     case text(Int)
     /// Numbers at this path are added up in this place.
     case sum(Int)
+    /// Values at this path, but null, are counted in this place.
+    case count(Int)
     /// A number with a fraction goes to this place, times ten to the power, rounded up.
     case scaled(Int, power: Int)
     /// A list begins here whose sums are those of this document: the sums so far are forgotten.

@@ -81,7 +81,10 @@ extension JSONProbe {
     case .sums:
       for i in Self.sums { numbers[i] = 0 }
       numbersPresent &= ~(0xF << UInt16(Self.sums.lowerBound))
-    case .inner, .text, .sum, .scaled: break
+    case .count(let slot) where b != UInt8(ascii: "n"):
+      numbers[slot] = (numbersPresent & 1 << UInt16(slot) == 0 ? 0 : numbers[slot]) + 1
+      numbersPresent |= 1 << UInt16(slot)
+    case .inner, .text, .sum, .scaled, .count: break
     }
   }
 

@@ -49,6 +49,19 @@ struct ObjectLink: ObjectDesk {
       }
     }
   }
+  func count(provider: String, id: String) async -> Bool {
+    let server = server
+    return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Bool, Never>) in
+      control.execute {
+        do throws(Fault) {
+          unsafe continuation.resume(returning: try server.value.service.countObject(provider: provider, id: id))
+        } catch {
+          server.value.log.warn("what a batch came to could not be counted: \(error)")
+          unsafe continuation.resume(returning: false)
+        }
+      }
+    }
+  }
   func forget(provider: String, id: String) {
     let server = server
     control.execute {

@@ -14,7 +14,8 @@ enum PriceCommands {
       + Price.columnNames.map { column in
         Option(
           name: column.replacing("_", with: "-"), value: Price.isCount(column) ? "TOKENS" : "USD",
-          help: Price.isCount(column) ? "tokens" : column == "image" ? "dollars per image" : "dollars per million tokens")
+          help: Price.isCount(column)
+            ? "tokens" : ["image", "second"].contains(column) ? "dollars per \(column)" : "dollars per million tokens")
       } + [Command.json]
   ) { arguments throws(Fault) in
     let target = try target(arguments)

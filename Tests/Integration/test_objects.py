@@ -2,7 +2,7 @@
 import json, signal, sqlite3
 
 import pytest
-from conftest import Gateway, Upstream, post, raw, split, wait_until
+from conftest import Gateway, Upstream, ok, post, raw, split, wait_until
 from test_gateway import code_of, status_of
 
 FILE, BATCH, RESPONSE = "file-madeUp00000000000001", "batch_madeup00000000000001", "resp_madeup00000000000000000001"
@@ -254,3 +254,84 @@ def test_too_many_references_are_refused(running):
     assert status_of(w.ask(w.a, "POST", "/v1/files", b"x")) == 200
     assert status_of(w.ask(w.a, "POST", "/v1/chat/completions", {"model": "m", "x": [FILE] * 64})) == 200
     assert w.refused(w.a, "POST", "/v1/chat/completions", {"model": "m", "x": [FILE] * 65})
+
+
+class TestBatches:
+    """What a batch came to is told as often as it is asked for, and recorded once."""
+    OPENAI = {"id": "batch_abc123def4567890", "object": "batch", "model": "m", "usage": {"input_tokens": 100, "output_tokens": 40, "total_tokens": 140, "input_tokens_details": {"cached_tokens": 30}}}
+    LINES = [{"custom_id": str(i), "result": {"type": "succeeded", "message": {"model": "m", "usage": {"input_tokens": 20, "cache_read_input_tokens": 7, "output_tokens": 5, "service_tier": "batch"}}}} for i in range(3)] + [{"custom_id": "e", "result": {"type": "errored"}}]
+
+    def world(self, running, kind, play):
+        up = running(Upstream, play)
+        gw = running(Gateway)
+        gw.cli("provider", "add", kind, "--base-url", up.url)
+        gw.cli("provider-key", "add", kind, input="made-up-key-number-0\n")
+        gw.cli("price", "set", kind, "m", "--input", "10", "--output", "20", "--cache-read", "1", "--batch-input", "5", "--batch-output", "8")
+        return gw, gw.key("--provider", kind)
+
+    def ask(self, gw, key, method, path, body=b""):
+        status, headers, content = split(raw(gw.port, f"{method} {path} HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body))
+        assert status == 200, content
+        return content
+
+    def told(self, gw):
+        return [(e["input_tokens"], e.get("cache_read_tokens"), e["output_tokens"], e.get("cost_usd"), e["model"]) for e in gw.activity("--limit", "100") if "input_tokens" in e]
+
+    def test_openais(self, running):
+        state = {"status": "in_progress"}
+
+        def play(s, request):
+            body = json.dumps({**self.OPENAI, **state}).encode()
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+        gw, key = self.world(running, "openai", play)
+        path = f"/openai/v1/batches/{self.OPENAI['id']}"
+        self.ask(gw, key, "POST", "/openai/v1/batches", b'{"endpoint":"/v1/responses"}')
+        self.ask(gw, key, "GET", path)
+        assert self.told(gw) == []
+        state["status"] = "completed"
+        for _ in range(3):
+            self.ask(gw, key, "GET", path)
+        assert gw.stop() == 0
+        gw.start()
+        self.ask(gw, key, "GET", path)
+        # 70 x 5 + 30 x 1 + 40 x 8 = 700 micro-dollars
+        assert self.told(gw) == [(70, 30, 40, "0.0007", "m")]
+
+    def test_anthropics(self, running):
+        def play(s, request):
+            lines = request["target"].endswith("/results")
+            body = b"".join(json.dumps(l).encode() + b"\n" for l in self.LINES) if lines else b'{"id":"msgbatch_01GSR2pUkGcad188iHy2BkZH"}'
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/%s\r\nContent-Length: %d\r\n\r\n" % (b"x-jsonl" if lines else b"json", len(body)) + body)
+
+        gw, key = self.world(running, "anthropic", play)
+        self.ask(gw, key, "POST", "/anthropic/v1/messages/batches", b'{"requests":[]}')
+        for _ in range(3):
+            self.ask(gw, key, "GET", "/anthropic/v1/messages/batches/msgbatch_01GSR2pUkGcad188iHy2BkZH/results")
+        # 60 x 5 + 21 x 1 + 15 x 8 = 441 micro-dollars
+        assert self.told(gw) == [(60, 21, 15, "0.000441", "m")]
+
+
+class TestUnits:
+    """What is counted in seconds and pictures."""
+
+    def tell(self, running, kind, path, answer):
+        up = running(Upstream, ok(json.dumps(answer).encode()))
+        gw = running(Gateway)
+        gw.cli("provider", "add", kind, "--base-url", up.url)
+        gw.cli("provider-key", "add", kind, input="made-up-key-number-0\n")
+        gw.cli("price", "set", kind, "m", "--second", "0.0001", "--image", "0.04")
+        assert status_of(raw(gw.port, post(path, gw.key("--provider", kind), b'{"model":"m"}'))) == 200
+        return gw.activity()[0]
+
+    def test_seconds_of_sound(self, running):
+        e = self.tell(running, "openai", "/openai/v1/audio/transcriptions", {"text": "x", "usage": {"type": "duration", "seconds": 3.2}})
+        assert (e["audio_seconds"], e["cost_usd"], "estimated" in e) == (4, "0.0004", False)
+
+    def test_pictures(self, running):
+        e = self.tell(running, "openai", "/openai/v1/images/generations", {"created": 1, "data": [{"url": "https://x"}, {"b64_json": "eHg=", "url": None}, {"b64_json": "eHg="}]})
+        assert (e["images"], e["cost_usd"]) == (3, "0.12")
+
+    def test_pictures_that_have_tokens_are_counted_in_those(self, running):
+        e = self.tell(running, "openai", "/openai/v1/images/generations", {"data": [{"b64_json": "eHg="}], "usage": {"input_tokens": 5, "output_tokens": 9}})
+        assert "images" not in e and (e["input_tokens"], e["output_tokens"]) == (5, 9)

@@ -100,7 +100,7 @@ struct CatalogueTests {
       "/v1beta/auth_tokens",
       "/api/v1/keys",
       "/api/v1/credits", "/api/v1/auth/keys",
-      "/v1/accounts/x/apiKeys", "/api/pull", "/api/delete", "/api/create", "/v1/predictions", "/key/generate", "/user/new",
+      "/v1/accounts/x/apiKeys", "/api/pull", "/api/delete", "/api/create", "/key/generate", "/user/new",
       "/model/new", "/config",
       "/openai/deployments", "/v2/datasets", "/v1/connectors", "/serving-endpoints", "/token", "/guardrail/x/version/1/apply",
       "/async-invoke",

@@ -14,6 +14,7 @@ public final class MemoryStore: Store, Sendable {
     var documents: [DocumentRow] = []
     var accounts: [String: [Int64: AccountRow]] = [:]
     var objects: [ObjectRow] = []
+    var counted: Set<String> = []
     var isFailing = false
   }
   private let state = Mutex(State())
@@ -79,6 +80,14 @@ public final class MemoryStore: Store, Sendable {
         state.objects.append(row)
       }
     }
+  }
+  public func countObject(provider: String, id: String, at now: Timestamp) throws(Fault) -> Bool {
+    var isNews = false
+    try write { state in
+      let exists = state.objects.contains { $0.object.provider == provider && $0.object.id == id }
+      isNews = exists && state.counted.insert("\(provider)/\(id)").inserted
+    }
+    return isNews
   }
   public func deleteObject(provider: String, id: String) throws(Fault) {
     try write { $0.objects.removeAll { $0.object.provider == provider && $0.object.id == id } }
