@@ -110,7 +110,7 @@ public final class AdminAPI: @unchecked Sendable {
 
   private func addProvider(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     let document: NewProviderDocument = try decode(
-      r, fields: ["name", "base_url", "credential", "kind", "authority_file", "price_list"])
+      r, fields: ["name", "base_url", "credential", "kind", "authority_file", "price_list", "fallback_urls"])
     let kind = document.kind ?? (service.catalogue[document.name] == nil ? Catalogue.compatible : document.name)
     guard let entry = service.catalogue[kind] else {
       throw Fault(.invalidInput, "there is no kind of provider '\(kind.prefix(40))'", hint: "see 'maskllm provider kinds'")
@@ -125,9 +125,15 @@ public final class AdminAPI: @unchecked Sendable {
     guard let url = try document.base_url.map({ (text) throws(Fault) in try BaseURL(text) }) ?? entry.baseURL else {
       throw Fault(.invalidInput, "'\(kind)' has no address of its own", hint: "say where yours is, with https://")
     }
+    let fallbacks = try (document.fallback_urls ?? []).map { (text) throws(Fault) in try BaseURL(text) }
+    guard fallbacks.count <= Provider.fallbacksMax, Set(fallbacks.map(\.text)).union([url.text]).count == fallbacks.count + 1
+    else {
+      throw Fault(
+        .invalidInput, "those fall-back addresses cannot be used", hint: "at most \(Provider.fallbacksMax), each another one")
+    }
     let provider = Provider(
       name: document.name, baseURL: url, credential: credential, kind: kind, authorityFile: document.authority_file,
-      priceList: document.price_list ?? entry.priceList)
+      priceList: document.price_list ?? entry.priceList, fallbackURLs: fallbacks)
     try await service.setProvider(provider)
     return try encode(ProviderDocument(provider, keys: nil), status: 201)
   }

@@ -32,6 +32,7 @@ public struct ProviderDocument: Codable, Sendable {
   public var kind: String
   public var authority_file: String?
   public var price_list: String?
+  public var fallback_urls: [String]?
   public var keys: Int?
 }
 
@@ -46,6 +47,8 @@ public struct NewProviderDocument: Codable, Sendable {
   public var kind: String?
   public var authority_file: String?
   public var price_list: String?
+  /// Where it can be reached when the base URL cannot.
+  public var fallback_urls: [String]?
   public init(name: String) { self.name = name }
 }
 
@@ -136,7 +139,7 @@ extension ProviderDocument {
     self.init(
       name: provider.name, base_url: provider.baseURL.origin + provider.baseURL.prefix, credential: provider.credential.text,
       kind: provider.kind, authority_file: provider.authorityFile,
-      price_list: provider.priceList, keys: keys)
+      price_list: provider.priceList, fallback_urls: provider.fallbackURLs?.map(\.text), keys: keys)
   }
 }
 

@@ -9,12 +9,15 @@ public struct Provider: Equatable, Sendable, Codable {
   public var kind: String
   /// A PEM file with the only authorities to trust for this provider; nil: the system's.
   public var authorityFile: String?
+  /// Where it can be reached when its base URL cannot: other regions of the same account. At most `fallbacksMax`.
+  public var fallbackURLs: [BaseURL]?
+  public static let fallbacksMax = 7
   /// The name of the price list of its models, beside one of its own name.
   public var priceList: String?
 
   public init(
     name: String, baseURL: BaseURL, credential: CredentialStyle, kind: String, authorityFile: String? = nil,
-    priceList: String? = nil
+    priceList: String? = nil, fallbackURLs: [BaseURL] = []
   ) {
     self.name = name
     self.baseURL = baseURL
@@ -22,14 +25,18 @@ public struct Provider: Equatable, Sendable, Codable {
     self.kind = kind
     self.authorityFile = authorityFile
     self.priceList = priceList
+    self.fallbackURLs = fallbackURLs.isEmpty ? nil : fallbackURLs
   }
+
+  /// All addresses, the preferred one first.
+  public var addresses: [BaseURL] { [baseURL] + (fallbackURLs ?? []) }
 
   /// The hosts that this provider's key, or a token for it, may be sent to, as `scheme://host:port`; bound into the seal of each key.
   public var allowedHosts: [String] {
-    guard case .token(let source) = credential, let token = source.url?.origin, token != baseURL.origin else {
-      return [baseURL.origin]
-    }
-    return [baseURL.origin, token]
+    var hosts: [String] = []
+    for origin in addresses.map(\.origin) where !hosts.contains(origin) { hosts.append(origin) }
+    guard case .token(let source) = credential, let token = source.url?.origin, !hosts.contains(token) else { return hosts }
+    return hosts + [token]
   }
 }
 

@@ -51,7 +51,7 @@ extension Exchange {
   /// is not the provider's: nothing is sent anywhere else.
   func uploadAddress(_ address: Span<UInt8>) -> [UInt8]? {
     guard let upstream, let addressForClients, let keyID, let credential else { return nil }
-    let base = upstream.baseURL
+    let base = upstream.places[place].baseURL
     guard address.count > base.count, address.extracting(0..<base.count).equals(base.span), address[base.count] == 47 else {
       return nil
     }

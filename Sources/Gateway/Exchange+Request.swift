@@ -135,12 +135,13 @@ extension Exchange {
   /// Builds the upstream head anew from parsed values, all but its framing and the real key, at the front of `relay`.
   mutating func writeHead(_ client: inout ServerConnection) throws(Ending) {
     addressForClients = addressForClients(client)
-    let (upstream, credential, isSession) = (upstream!, credential!, session != nil)
+    place = shard.place(of: upstream!)
+    let (place, credential, isSession) = (upstream!.places[place], credential!, session != nil)
     client.relay.clear()
     client.writeRelayHead { (bytes, head, relay) in
       relay.append(head.method.name)
       relay.append(" ")
-      relay.append(upstream.pathPrefix)
+      relay.append(place.pathPrefix)
       let target = bytes.extracting(head.target.range)
       // Everything after the provider's name, as received, but for a key in the query.
       let parts = GatewayTarget(target)
@@ -152,7 +153,7 @@ extension Exchange {
         credential.line.append(to: &relay)
       }
       relay.append(" HTTP/1.1\r\n")
-      relay.append(upstream.hostLine)
+      relay.append(place.hostLine)
       for field in head.fields where Self.passesUpstream(field.kind) {
         relay.append(bytes.extracting(field.name.range))
         relay.append(": ")
@@ -206,13 +207,14 @@ extension Exchange {
     let parts = GatewayTarget(target)
     var query = ByteBuffer(capacity: 64)
     _ = GatewayTarget.appendQuery(target.extracting(parts.query), without: nil, into: &query)
-    var headers: [(name: [UInt8], value: [UInt8])] = [(Array("host".utf8), Array(upstream.provider.baseURL.hostHeader.utf8))]
+    var headers: [(name: [UInt8], value: [UInt8])] = [(Array("host".utf8), Array(upstream.places[place].url.hostHeader.utf8))]
     if let type = client.head.value(of: .contentType) {
       headers.append((Array("content-type".utf8), [UInt8](copying: bytes.extracting(type.range))))
     }
     let method = client.head.method.name
     toSign = AmazonSignature.Request(
-      method: [UInt8](copying: method.span), path: upstream.pathPrefix + [UInt8](copying: target.extracting(parts.path)),
+      method: [UInt8](copying: method.span),
+      path: upstream.places[place].pathPrefix + [UInt8](copying: target.extracting(parts.path)),
       query: Array(query.copy().dropFirst()), headers: headers, payloadHash: [])
   }
 
@@ -268,13 +270,17 @@ extension Exchange {
         switch error {
         case .recheck: try recheck()
         case .watched: try checkPresent(client)
-        case .timedOut: throw .upstream(Answers.upstreamSlow, .upstreamTimedOut)
+        case .timedOut:
+          isUnreachable = true
+          throw .upstream(Answers.upstreamSlow, .upstreamTimedOut)
         case .cancelled: throw .refused(Answers.stopping, .cut)
         case .tls(let reason):
           shard.log.warn("provider '\(upstream!.provider.name)': TLS: \(reason)")
           throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
         case .system(EAGAIN): throw .upstream(Answers.upstreamBusy, .upstreamFailed)
-        case .closed, .system: throw .upstream(Answers.upstreamDown, .upstreamFailed)
+        case .closed, .system:
+          isUnreachable = true
+          throw .upstream(Answers.upstreamDown, .upstreamFailed)
         }
       }
     }

@@ -200,7 +200,7 @@ extension Exchange {
     client.outbound.append(id.span)
     client.outbound.append("\r\n")
     if endpoint!.hasLinks, format == .json, head.status < 300, let addressForClients {
-      linkRewriter = LinkRewriter(from: upstream!.baseURL, to: addressForClients)
+      linkRewriter = LinkRewriter(from: upstream!.places[place].baseURL, to: addressForClients)
     }
     switch linkRewriter == nil ? head.framing : .chunked {
     case .none: if head.status != 204, head.status != 304 { client.outbound.append("Content-Length: 0\r\n") }

@@ -46,6 +46,10 @@ struct Exchange: ~Copyable {
   var bound: Bound?
   /// Events of an answer after which it is longer than what is held for it.
   var piecesMax = Int64.max
+  /// Which of the provider's addresses the request is written for.
+  var place = 0
+  /// Whether the last try to connect failed for want of anybody there.
+  var isUnreachable = false
   /// Whether the provider was sent anything.
   var isSent = false
   var retryAfterMilliseconds = 0
@@ -202,14 +206,8 @@ struct Exchange: ~Copyable {
 
   /// Sends the request with one of the provider's keys and passes the answer on.
   private mutating func attempt(_ client: inout ServerConnection, _ position: Int) async throws(Ending) -> Bool {
-    let upstream = upstream!
     tried |= 1 << UInt64(position)
-    let pool: ClientPool
-    do { pool = try shard.pool(upstream, credential: position) } catch {
-      shard.log.warn("provider '\(upstream.provider.name)': \(error)")
-      throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
-    }
-    let connection = try await connect(pool, client)
+    let (pool, connection) = try await reach(&client, position)
     var isReturned = false
     defer { if !isReturned { pool.discard(connection) } }
     try await sendRequest(&client, connection)

@@ -48,7 +48,10 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
 
   private struct UpstreamPools {
     let upstream: Upstream
+    /// By credential, and for each by address.
     var pools: [ClientPool?]
+    /// Until when each address is left alone, of the monotonic clock.
+    var downUntil: [UInt64]
   }
 
   public init(
@@ -82,31 +85,69 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   private func adoptPools(of snapshot: Snapshot) {
     var old = pools
     pools = snapshot.upstreams.map { upstream in
+      let places = upstream.places.count
       let previous = old.firstIndex { $0.upstream.provider == upstream.provider }
-      let kept = upstream.credentials.map { credential -> ClientPool? in
+      let kept = upstream.credentials.flatMap { credential -> [ClientPool?] in
         guard let previous,
           let i = old[previous].upstream.credentials.firstIndex(where: {
             $0.keyID == credential.keyID && $0.version == credential.version
           })
-        else { return nil }
-        let pool = old[previous].pools[i]
-        old[previous].pools[i] = nil
-        return pool
+        else { return Array(repeating: nil, count: places) }
+        return (0..<places).map { place in
+          let pool = old[previous].pools[i * places + place]
+          old[previous].pools[i * places + place] = nil
+          return pool
+        }
       }
-      return UpstreamPools(upstream: upstream, pools: kept)
+      let downUntil = previous.map { old[$0].downUntil } ?? Array(repeating: 0, count: places)
+      return UpstreamPools(upstream: upstream, pools: kept, downUntil: downUntil)
     }
     for leftover in old { for pool in leftover.pools { pool?.closeIdle() } }
   }
 
-  /// The connections to `upstream` that present its credential number `credential`.
-  func pool(_ upstream: Upstream, credential: Int) throws(Fault) -> ClientPool {
-    if let pool = pools[upstream.index].pools[credential] { return pool }
-    let base = upstream.provider.baseURL
+  /// The connections to `upstream`, at its address number `place`, that present its credential number `credential`.
+  func pool(_ upstream: Upstream, credential: Int, place: Int) throws(Fault) -> ClientPool {
+    // A request that has waited may hold an upstream of an earlier snapshot, whose position means nothing any more.
+    guard let entry = entry(of: upstream),
+      let position = pools[entry].upstream.credentials.firstIndex(where: {
+        $0.keyID == upstream.credentials[credential].keyID && $0.version == upstream.credentials[credential].version
+      })
+    else { throw Fault(.conflict, "its configuration has changed while a request was under way") }
+    let i = position * upstream.places.count + place
+    if let pool = pools[entry].pools[i] { return pool }
+    let base = upstream.places[place].url
     let context = base.secure ? try tls.context(authorityFile: upstream.provider.authorityFile) : nil
     let pool = ClientPool(
       origin: Origin(host: base.host, port: base.port, tls: context), connector: connector, loop: loop, limits: limits.client)
-    pools[upstream.index].pools[credential] = pool
+    pools[entry].pools[i] = pool
     return pool
+  }
+
+  /// Where the connections to `upstream` are kept.
+  private func entry(of upstream: Upstream) -> Int? {
+    if upstream.index < pools.count, pools[upstream.index].upstream === upstream { return upstream.index }
+    return pools.firstIndex { $0.upstream.provider == upstream.provider }
+  }
+
+  /// The first address of `upstream` that nobody has found unreachable just now; the first of all when all were.
+  func place(of upstream: Upstream) -> Int {
+    guard upstream.places.count > 1, let entry = entry(of: upstream) else { return 0 }
+    let now = monotonicNanoseconds()
+    return pools[entry].downUntil.firstIndex { $0 <= now } ?? 0
+  }
+
+  /// Nanoseconds for which an address that could not be reached is left alone.
+  private static let downTime: UInt64 = 10_000_000_000
+
+  func noteUnreachable(_ upstream: Upstream, place: Int) {
+    guard let entry = entry(of: upstream) else { return }
+    let now = monotonicNanoseconds()
+    let wasUp = pools[entry].downUntil[place] <= now
+    pools[entry].downUntil[place] = now + Self.downTime
+    if wasUp {
+      log.warn(
+        "provider '\(upstream.provider.name)' cannot be reached at \(upstream.places[place].url.host): trying its next address")
+    }
   }
 
   /// A request ID, unique among all processes: `req_` and 32 hexadecimal digits.

@@ -158,16 +158,30 @@ public final class Credential: Sendable {
 
 /// A provider ready for use.
 public final class Upstream: Sendable {
+  /// One of its addresses, as requests need it.
+  public struct Place: Sendable {
+    public let url: BaseURL
+    /// `Host: …\r\n`.
+    public let hostLine: [UInt8]
+    /// Origin and prefix, without a last slash.
+    public let baseURL: [UInt8]
+    /// What goes before the native path.
+    public let pathPrefix: [UInt8]
+
+    init(_ url: BaseURL) {
+      self.url = url
+      hostLine = Array("Host: \(url.hostHeader)\r\n".utf8)
+      baseURL = Array(url.text.utf8)
+      pathPrefix = Array(url.prefix.utf8)
+    }
+  }
+
   public let provider: Provider
   /// Position in the snapshot.
   public let index: Int
   public let name: [UInt8]
-  /// `Host: …\r\n`.
-  public let hostLine: [UInt8]
-  /// Origin and prefix, without a last slash.
-  public let baseURL: [UInt8]
-  /// What goes before the native path.
-  public let pathPrefix: [UInt8]
+  /// Where it can be reached, the preferred one first.
+  public let places: [Place]
   public let entry: CatalogueEntry
   /// The keys that can be used, the oldest first.
   public let credentials: [Credential]
@@ -177,9 +191,7 @@ public final class Upstream: Sendable {
     self.index = index
     self.credentials = credentials
     name = Array(provider.name.utf8)
-    hostLine = Array("Host: \(provider.baseURL.hostHeader)\r\n".utf8)
+    places = provider.addresses.map { Place($0) }
     self.entry = entry
-    baseURL = Array((provider.baseURL.origin + provider.baseURL.prefix).utf8)
-    pathPrefix = Array(provider.baseURL.prefix.utf8)
   }
 }

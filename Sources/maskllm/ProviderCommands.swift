@@ -19,6 +19,9 @@ enum ProviderCommands {
     path: ["provider", "add"], operand: "NAME", summary: "add a provider, or change one",
     options: Unsealing.options + [
       Option(name: "base-url", value: "URL", help: "where it lives; https, or http on loopback (default: its kind's)"),
+      Option(
+        name: "fallback-url", value: "URL", help: "where to go when that cannot be reached: another region of the account",
+        isRepeatable: true),
       Option(name: "kind", value: "KIND", help: "whose endpoints it has (default: that of its name, else openai-compatible)"),
       Option(name: "credential", value: "STYLE", help: "how its keys are presented, see docs/providers.md (default: its kind's)"),
       Option(name: "price-list", value: "NAME", help: "what its models cost, such as openai (default: its own name)"),
@@ -31,6 +34,7 @@ enum ProviderCommands {
     (document.base_url, document.kind) = (arguments.value("base-url"), arguments.value("kind"))
     (document.credential, document.price_list) = (arguments.value("credential"), arguments.value("price-list"))
     document.authority_file = arguments.value("ca-file")
+    document.fallback_urls = arguments.all("fallback-url")
     let body = try AdminLink.open(arguments).call(.post, "/v1/providers", json: document)
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
     Terminal.result("provider '\(name)' is set")

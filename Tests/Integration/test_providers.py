@@ -1,5 +1,5 @@
 """Every provider's own SDK, changed in its base URL and key alone, against answers that the provider really gave."""
-import base64, json, os, ssl, threading, urllib.error, urllib.request
+import base64, json, os, socket, ssl, threading, urllib.error, urllib.request
 from decimal import ROUND_CEILING, Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -586,3 +586,78 @@ class TestPools:
     def test_bad_settings_are_refused(self, world, args, says):
         done = world.gw.cli("provider-key", *args, check=False)
         assert done.returncode != 0 and says in done.stderr
+
+
+class TestPlaces:
+    """Several addresses of one provider."""
+
+    def world(self, running, *urls, kind="openai", keys=1, config=""):
+        gw = running(Gateway, config=config)
+        gw.cli("provider", "add", "p", "--kind", kind, "--base-url", urls[0], *(x for u in urls[1:] for x in ("--fallback-url", u)))
+        for i in range(keys):
+            gw.cli("provider-key", "add", "p", "--name", f"k{i}", input=f"made-up-key-number-{i}\n")
+        return gw, gw.key("--provider", "p")
+
+    @staticmethod
+    def nobody():
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            return f"http://127.0.0.1:{s.getsockname()[1]}"
+
+    @pytest.mark.parametrize("keys", [1, 2])
+    def test_a_request_goes_to_the_next_address_when_one_cannot_be_reached(self, running, keys):
+        up = running(Upstream, ok())
+        dead = self.nobody()
+        gw, key = self.world(running, f"{dead}/a/long/prefix", self.nobody(), f"{up.url}/b", keys=keys)
+        for body in (b'{"model":"m"}', b"x" * 200_000):
+            assert status_of(raw(gw.port, post("/p/v1/chat/completions?x=1", key, body))) == 200
+            r = up.requests[-1]
+            assert r["line"] == "POST /b/v1/chat/completions?x=1 HTTP/1.1" and r["headers"]["host"] == up.url.removeprefix("http://") and r["body"] == body
+            assert r["headers"]["authorization"].startswith("Bearer made-up-key-number-") and r["names"].count("Host") == 1
+        assert gw.says("cannot be reached at 127.0.0.1: trying its next address")
+        assert len(gw.activity()) == 2
+        assert json.loads(gw.cli("provider", "list", "--json"))[-1].get("fallback_urls") or any(p.get("fallback_urls") for p in json.loads(gw.cli("provider", "list", "--json")))
+
+    def test_an_address_that_could_not_be_reached_is_left_alone_for_a_while(self, running):
+        up = running(Upstream, ok())
+        gw, key = self.world(running, self.nobody(), up.url)
+        for _ in range(10):
+            assert status_of(raw(gw.port, post("/p/v1/chat/completions", key))) == 200
+        assert 1 <= gw.output.count("trying its next address") <= 2  # once a loop
+
+    def test_when_none_can_be_reached_the_client_is_told_so(self, running):
+        gw, key = self.world(running, self.nobody(), self.nobody())
+        assert code_of(raw(gw.port, post("/p/v1/chat/completions", key))) == "upstream_unreachable"
+
+    def test_what_was_sent_is_not_sent_again_elsewhere(self, running):
+        first, second = running(Upstream, lambda s, r: False), running(Upstream, ok())
+        gw, key = self.world(running, first.url, second.url)
+        assert code_of(raw(gw.port, post("/p/v1/chat/completions", key))) == "upstream_broken" and len(first.requests) == 1 and not second.requests
+
+    def test_a_key_is_sealed_for_all_of_its_addresses_and_no_other(self, running):
+        up = running(Upstream, ok())
+        gw, key = self.world(running, up.url, self.nobody())
+        done = gw.cli("provider", "add", "p", "--kind", "openai", "--base-url", up.url, "--fallback-url", "https://evil.example", check=False)
+        assert done.returncode != 0 and "has keys that are sealed for" in done.stderr
+        for urls in ([up.url], ["http://example.com"], ["nonsense"], [self.nobody() for _ in range(8)]):
+            done = gw.cli("provider", "add", "q", "--kind", "openai", "--base-url", up.url, *(x for u in urls for x in ("--fallback-url", u)), check=False)
+            assert done.returncode != 0 and done.stderr.startswith("maskllm: "), done.stderr
+
+    def test_a_provider_that_comes_before_it_meanwhile_gets_nothing_of_a_request_that_waits(self, running):
+        """Positions of providers shift while the body is on its way."""
+        mine, other = running(Upstream, ok()), running(Upstream, ok())
+        gw, key = self.world(running, mine.url)
+        with socket.create_connection(("127.0.0.1", gw.port)) as s:
+            s.settimeout(20)
+            s.sendall(f"POST /p/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{{".encode())
+            for name in ("a1", "a2"):
+                gw.cli("provider", "add", name, "--kind", "openai", "--base-url", other.url)
+                gw.cli("provider-key", "add", name, input="made-up-key-of-the-other\n")
+            s.sendall(b'"model":"m"}')
+            assert s.recv(100).startswith(b"HTTP/1.1 200")
+        assert [r["headers"]["authorization"] for r in mine.requests] == ["Bearer made-up-key-number-0"] and not other.requests
+        everybody = gw.key("--provider", "*")
+        for _ in range(6):
+            for name in ("a1", "a2", "p"):
+                assert status_of(raw(gw.port, post(f"/{name}/v1/chat/completions", everybody))) == 200
+        assert {r["headers"]["authorization"] for r in mine.requests} == {"Bearer made-up-key-number-0"}
+        assert {r["headers"]["authorization"] for r in other.requests} == {"Bearer made-up-key-of-the-other"}
