@@ -1,5 +1,6 @@
 """Real processes on 127.0.0.1 with ports chosen by the system; everything they keep lies in a temporary directory."""
-import json, os, pathlib, re, signal, socket, subprocess, threading, time
+import json, os, pathlib, re, signal, socket, ssl, subprocess, threading, time
+from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -205,6 +206,16 @@ class Upstream:
 
     def close(self):
         self.listener.close()
+
+
+def serve_tls(handler, certificates):
+    """An HTTP server over TLS on a port of the system's choosing, and its URL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"https://127.0.0.1:{server.server_port}"
 
 
 def ok(body=b'{"ok":true}', headers=()):

@@ -1,12 +1,11 @@
 """Every provider's own SDK, changed in its base URL and key alone, against answers that the provider really gave."""
-import base64, json, os, socket, ssl, threading, urllib.error, urllib.request
+import base64, json, os, socket, threading, urllib.error, urllib.request
 from decimal import ROUND_CEILING, Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anthropic, boto3, botocore, cohere, google.genai, groq, mistralai, ollama, openai, pytest, together
-from conftest import Gateway, Upstream, ok, post, raw, split, wait_until
+from conftest import Gateway, Upstream, ok, post, raw, serve_tls, split, wait_until
 from test_gateway import CHAT, code_of, status_of
 
 CASSETTES = Path(os.environ.get("MASKLLM_CASSETTES", Path(__file__).parents[3] / "shared/cassettes"))
@@ -46,12 +45,7 @@ class Replayer:
             def log_message(self, *_):
                 pass
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"https://127.0.0.1:{self.server.server_port}"
+        self.server, self.url = serve_tls(Handler, certificates)
 
 
 class World:

@@ -1,11 +1,11 @@
 """Provider keys that are exchanged for tokens: Google service accounts, IBM Cloud, OAuth client credentials."""
-import base64, json, ssl, subprocess, threading, time
+import base64, json, subprocess, threading, time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
 import google.auth.jwt, pytest
-from conftest import Gateway, Upstream, cli, post, raw, wait_until
+from conftest import Gateway, Upstream, cli, post, raw, serve_tls, wait_until
 from test_gateway import CHAT, code_of, status_of
 
 SECRET = "made-up client/secret&with=signs"
@@ -38,12 +38,7 @@ class TokenServer:
             def log_message(self, *_):
                 pass
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates / "leaf.pem", certificates / "leaf.key")
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"https://127.0.0.1:{self.server.server_port}"
+        self.server, self.url = serve_tls(Handler, certificates)
 
     def stop(self):
         self.server.shutdown()
