@@ -10,7 +10,7 @@ extension AdminAPI {
 
   func listNamedPolicies(_ r: borrowing AdminRequest, _ kind: DocumentKind) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
-    let keys = try service.listKeys().filter { $0.state != .revoked }
+    let keys = try service.listKeys().filter { !$0.state.isFinal }
     let all = kind == .team ? service.teams : service.sharedPolicies
     return try encode(
       all.sorted { $0.key < $1.key }.map { name, policy in
@@ -24,7 +24,7 @@ extension AdminAPI {
     let document: PolicyDocument = try decode(r, fields: PolicyDocument.fields)
     let policy = try document.policy(providers: [Policy.any])
     if kind == .team { try await service.setTeam(name, policy) } else { try await service.setSharedPolicy(name, policy) }
-    let keys = try service.listKeys().count { $0.state != .revoked && (kind == .team ? $0.team : $0.sharedPolicy) == name }
+    let keys = try service.listKeys().count { !$0.state.isFinal && (kind == .team ? $0.team : $0.sharedPolicy) == name }
     return try encode(NamedPolicyDocument(name: name, policy: PolicyDocument(policy), keys: keys))
   }
 

@@ -46,10 +46,17 @@ public final class AdminAPI: @unchecked Sendable {
     case (.post, 1, "provider-keys"): return try await addProviderKey(r)
     case (.put, 2, "provider-keys"): return try await setPool(r, path[1])
     case (.post, 3, "provider-keys") where path[2] == "release": return try releaseProviderKey(r, path[1])
+    case (.post, 3, "provider-keys") where path[2] == "disable": return try await switchProviderKey(r, path[1], on: false)
+    case (.post, 3, "provider-keys") where path[2] == "enable": return try await switchProviderKey(r, path[1], on: true)
     case (.delete, 2, "provider-keys"): return try await removeProviderKey(r, path[1])
     case (.get, 1, "keys"): return try listKeys(r)
     case (.post, 1, "keys"): return try await createKey(r)
     case (.get, 2, "keys"): return try showKey(r, path[1])
+    case (.post, 3, "keys") where path[2] == "rotate": return try await rotateKey(r, path[1])
+    case (.put, 3, "keys") where path[2] == "tags": return try await retagKey(r, path[1])
+    case (.put, 3, "keys") where path[2] == "throttle": return try await throttleKey(r, path[1])
+    case (.post, 1, "revocations"): return try await revoke(r)
+    case (.get, 1, "audit"): return try audit(r)
     case (.post, 3, "keys"): return try await changeKey(r, path[1], path[2])
     case (.put, 2, "keys"): return try await regrantKey(r, path[1])
     case (.get, 1, "teams"): return try listNamedPolicies(r, .team)
@@ -166,7 +173,9 @@ public final class AdminAPI: @unchecked Sendable {
   private func setPool(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     let document: PoolDocument = try decode(r, fields: ["weight", "tags"])
     let id = try recordID(id)
-    try await service.setPool(id, PoolSettings(weight: document.weight ?? 1, tags: document.tags ?? []))
+    var pool = service.pools[id] ?? PoolSettings()
+    (pool.weight, pool.tags) = (document.weight ?? 1, document.tags ?? [])
+    try await service.setPool(id, pool)
     return try showProviderKey(id)
   }
 
@@ -184,6 +193,20 @@ public final class AdminAPI: @unchecked Sendable {
     return try encode(document(entry.key, isUsable: entry.isUsable))
   }
 
+  private func switchProviderKey(_ r: borrowing AdminRequest, _ id: String, on: Bool) async throws(Fault) -> AdminResponse {
+    let id = try recordID(id)
+    if on {
+      try allow(r, query: [])
+      try await service.enableProviderKey(id)
+    } else {
+      let document: ReasonDocument = try decode(r, fields: ["reason"])
+      var selection = Selection()
+      selection.providerKey = id
+      _ = try await service.revoke(selection, reason: document.reason)
+    }
+    return try showProviderKey(id)
+  }
+
   private func removeProviderKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     try await service.removeProviderKey(try recordID(id))
@@ -193,82 +216,11 @@ public final class AdminAPI: @unchecked Sendable {
   private func document(_ key: ProviderKey, isUsable: Bool) -> ProviderKeyDocument {
     ProviderKeyDocument(
       id: key.id.description, provider: key.provider, name: key.name, version: Int(key.version), usable: isUsable,
-      state: isUsable ? service.health[key.id]?.state(now: monotonicNanoseconds()).rawValue ?? "usable" : "broken",
+      state: service.pools[key.id]?.disabledBecause != nil
+        ? "disabled" : isUsable ? service.health[key.id]?.state(now: monotonicNanoseconds()).rawValue ?? "usable" : "broken",
       cools_seconds: service.health[key.id]?.coolSeconds(now: monotonicNanoseconds()),
-      weight: service.pools[key.id]?.weight ?? 1, tags: service.pools[key.id]?.tags ?? [], created_at: key.createdAt.rfc3339)
-  }
-
-  // MARK: masked keys
-
-  private func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    let tampered = service.tamperedKeys.map {
-      KeyDocument(
-        id: $0.description, name: "", state: "tampered", policy: PolicyDocument(), created_at: "", expires_at: nil, revision: 0)
-    }
-    return try encode(try service.listKeys().map { KeyDocument($0, isExpired: service.isExpired($0)) } + tampered)
-  }
-
-  private func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    let document: NewKeyDocument = try decode(
-      r, fields: ["name", "team", "shared_policy", "policy", "expires_at", "prefix", "count"],
-      inner: ["policy": PolicyDocument.fields])
-    let expiresAt = try moment(document.expires_at)
-    let grant = try grant(document.policy, document.shared_policy, document.team)
-    let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
-    // Put together from bytes: the texts never become Strings here.
-    var body = ByteBuffer(capacity: 4096)
-    if let count = document.count {
-      body.append("[")
-      try await service.createKeys(count, name: document.name, grant: grant, expiresAt: expiresAt, prefix: prefix) { created in
-        if body.count > 1 { body.append(",") }
-        Self.append(created, to: &body)
-      }
-      body.append("]")
-    } else {
-      let created = try await service.createKey(name: document.name, grant: grant, expiresAt: expiresAt, prefix: prefix)
-      Self.append(created, to: &body)
-    }
-    let bytes = body.copy()
-    body.wipe()
-    return AdminResponse(status: 201, body: bytes)
-  }
-
-  /// Below a team or a policy, whatever those permit is the default; a key on its own has to name a provider.
-  private func grant(_ policy: PolicyDocument?, _ sharedPolicy: String?, _ team: String?) throws(Fault) -> Grant {
-    let isBounded = sharedPolicy != nil || team != nil
-    return Grant(
-      policy: try (policy ?? PolicyDocument()).policy(providers: isBounded ? [Policy.any] : []), sharedPolicy: sharedPolicy,
-      team: team)
-  }
-
-  private func regrantKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
-    let document: GrantDocument = try decode(
-      r, fields: ["team", "shared_policy", "policy"], inner: ["policy": PolicyDocument.fields])
-    let key = try await service.regrantKey(
-      try recordID(id), try grant(document.policy, document.shared_policy, document.team))
-    return try encode(KeyDocument(key, isExpired: service.isExpired(key)))
-  }
-
-  private static func append(_ created: borrowing CreatedKey, to body: inout ByteBuffer) {
-    body.append("{\"key\":")
-    if let key = try? JSONEncoder.stable.encode(KeyDocument(created.key, isExpired: false)) { body.append([UInt8](key)) }
-    body.append(",\"masked_key\":\"")
-    created.secret.text.append(to: &body)
-    body.append("\"}")
-  }
-
-  private func showKey(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    let key = try service.key(try recordID(id))
-    return try encode(KeyDocument(key, isExpired: service.isExpired(key)))
-  }
-
-  private func changeKey(_ r: borrowing AdminRequest, _ id: String, _ change: String) async throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    guard let change = MaskedKey.Change(rawValue: change) else { throw Self.noSuchPath }
-    let key = try await service.changeKey(try recordID(id), change)
-    return try encode(KeyDocument(key, isExpired: service.isExpired(key)))
+      weight: service.pools[key.id]?.weight ?? 1, tags: service.pools[key.id]?.tags ?? [], created_at: key.createdAt.rfc3339,
+      reason: service.pools[key.id]?.disabledBecause)
   }
 
   // MARK: activity

@@ -78,6 +78,41 @@ public struct ProviderKeyDocument: Codable, Sendable {
   public var weight: Int
   public var tags: [String]
   public var created_at: String
+  /// Why it is disabled.
+  public var reason: String?
+}
+
+/// Why something is done.
+public struct ReasonDocument: Codable, Sendable {
+  public var reason: String
+  public init(reason: String) { self.reason = reason }
+}
+
+/// What a key is found by.
+public struct TagsDocument: Codable, Sendable {
+  public var tags: [String]
+  public init(tags: [String]) { self.tags = tags }
+}
+
+/// What is left to a key.
+public struct ThrottleDocument: Codable, Sendable {
+  /// nil: what its policy says.
+  public var requests_per_minute: Int?
+  public var reason: String?
+  public init(requests_per_minute: Int?, reason: String?) {
+    self.requests_per_minute = requests_per_minute
+    self.reason = reason
+  }
+}
+
+/// Something that was done, or that happened.
+public struct AuditDocument: Codable, Sendable {
+  public var number: Int64
+  public var at: String
+  public var actor: String
+  public var act: String
+  public var subject: String
+  public var details: [String: String]
 }
 
 /// How a provider key shares requests with the others.
@@ -100,6 +135,10 @@ public struct CreatedKeyDocument: Codable, Sendable {
 public struct ActivityDocument: Codable, Sendable {
   public var at: String
   public var key: String?
+  /// Which of the key's secrets was used.
+  public var key_version: Int?
+  /// Where the request came from.
+  public var address: String?
   public var provider: String
   public var endpoint: String?
   public var model: String
@@ -147,7 +186,8 @@ extension ActivityDocument {
   init(_ entry: ActivityEntry) {
     let r = entry.record
     self.init(
-      at: r.start.rfc3339, key: r.key?.description, provider: entry.provider, endpoint: r.endpoint.map { "\($0.name)" },
+      at: r.start.rfc3339, key: r.key?.description, key_version: r.keyVersion == 0 ? nil : Int(r.keyVersion),
+      address: r.address?.description, provider: entry.provider, endpoint: r.endpoint.map { "\($0.name)" },
       model: entry.model,
       outcome: r.outcome.name, code: entry.code, status: Int(r.status),
       upstream_status: r.upstreamStatus == 0 ? nil : Int(r.upstreamStatus),

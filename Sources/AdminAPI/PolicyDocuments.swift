@@ -38,7 +38,7 @@ public struct NamedPolicyDocument: Codable, Sendable {
 public struct KeyDocument: Codable, Sendable {
   public var id: String
   public var name: String
-  /// `active`, `disabled`, `revoked`, `expired`, or `tampered`.
+  /// `active`, `disabled`, `revoked`, `destroyed`, `expired`, or `tampered`.
   public var state: String
   public var team: String?
   public var shared_policy: String?
@@ -47,6 +47,82 @@ public struct KeyDocument: Codable, Sendable {
   public var created_at: String
   public var expires_at: String?
   public var revision: Int64
+  /// Of the present secret.
+  public var version = 1
+  /// The present secret and those before it that are remembered, the newest first.
+  public var versions: [KeyVersionDocument] = []
+  public var tags: [String] = []
+  public var decoy: Bool?
+  /// Why it stands where it stands, when that was not an administrator's doing alone.
+  public var reason: String?
+  /// Requests a minute that a trigger has left it.
+  public var throttled_to: Int?
+}
+
+/// One secret of a key, and who uses it.
+public struct KeyVersionDocument: Codable, Sendable {
+  public var version: Int
+  public var made_at: String
+  /// `present`, `in_grace`, `on_its_way` while its successor is being delivered, or `retired`.
+  public var state: String
+  public var valid_until: String?
+}
+
+/// What is asked of a rotation.
+public struct RotationDocument: Codable, Sendable {
+  /// Seconds for which the old secret still works.
+  public var grace_seconds: Int?
+  /// A repetition with the same one rotates nothing and gives the same secret.
+  public var request_id: String?
+  public init(grace_seconds: Int? = nil, request_id: String? = nil) {
+    self.grace_seconds = grace_seconds
+    self.request_id = request_id
+  }
+}
+
+/// What is to be revoked: all that fits every member.
+public struct RevocationDocument: Codable, Sendable {
+  public var keys: [String]?
+  public var version: Int?
+  public var team: String?
+  public var tag: String?
+  public var provider_key: String?
+  public var issued_before: String?
+  public var everything: Bool?
+  public var reason: String
+  /// Only says what it would do.
+  public var rehearse: Bool?
+  static let fields = [
+    "keys", "version", "team", "tag", "provider_key", "issued_before", "everything", "reason", "rehearse",
+  ]
+  public init(reason: String) { self.reason = reason }
+}
+
+/// What a revocation did.
+public struct ReceiptDocument: Codable, Sendable {
+  public struct Version: Codable, Sendable {
+    public var key: String
+    public var version: Int
+  }
+  public struct Node: Codable, Sendable {
+    public var node: String
+    public var event_loops: Int
+  }
+  public var receipt: String
+  public var at: String
+  public var reason: String
+  /// Whether it only says what would be done.
+  public var rehearsal: Bool
+  public var revoked: [String]
+  public var revoked_before: [String]
+  public var retired_versions: [Version]
+  public var disabled_provider_key: String?
+  /// Who has it in force. It was, before this was answered.
+  public var acknowledged: [Node]
+  /// From the call to the last acknowledgement.
+  public var in_force_after_us: Int
+  /// Nodes that might not have it yet: none, on one node.
+  public var outstanding: [String]
 }
 
 /// What is asked for a new key.
@@ -57,6 +133,9 @@ public struct NewKeyDocument: Codable, Sendable {
   public var policy: PolicyDocument?
   public var expires_at: String?
   public var prefix: String?
+  public var tags: [String]?
+  /// Whether it is there to be found: it opens nothing, and its use is an alarm.
+  public var decoy: Bool?
   /// Makes so many, named `name-1`, `name-2`, …; the answer is then a list.
   public var count: Int?
   public init(name: String) { self.name = name }
@@ -76,6 +155,26 @@ extension KeyDocument {
       id: key.id.description, name: key.name, state: key.state == .active && isExpired ? "expired" : key.state.rawValue,
       team: key.team, shared_policy: key.sharedPolicy, policy: PolicyDocument(key.policy), created_at: key.createdAt.rfc3339,
       expires_at: key.expiresAt?.rfc3339, revision: key.revision)
+    version = Int(key.details.version)
+    (tags, reason, throttled_to) = (key.details.tags, key.details.reason, key.details.throttle)
+    decoy = key.details.isDecoy ? true : nil
+  }
+
+  /// With its secrets, as of `now`.
+  init(_ key: MaskedKey, isExpired: Bool, now: Timestamp) {
+    self.init(key, isExpired: isExpired)
+    guard key.state != .destroyed else { return }
+    versions = [
+      KeyVersionDocument(
+        version: version, made_at: key.versionMadeAt.rfc3339, state: "present", valid_until: key.expiresAt?.rfc3339)
+    ]
+    for old in key.details.older.reversed() {
+      let state = old.validUntil.map { $0 > now.milliseconds ? "in_grace" : "retired" } ?? "on_its_way"
+      versions.append(
+        KeyVersionDocument(
+          version: Int(old.number), made_at: Timestamp(milliseconds: old.madeAt).rfc3339, state: state,
+          valid_until: old.validUntil.map { Timestamp(milliseconds: $0).rfc3339 }))
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import Providers
 ///
 /// Written on the request path, so it appends to a buffer and allocates nothing.
 public enum ActivityEncoding {
-  private static let version: UInt8 = 3
+  private static let version: UInt8 = 4
   /// Bytes kept of a text.
   static let textMax = 128
 
@@ -40,6 +40,8 @@ public enum ActivityEncoding {
     count(record.cost?.count, &buffer)
     count(record.usage.seconds, &buffer)
     count(record.usage.images, &buffer)
+    varint(UInt64(record.keyVersion), &buffer)
+    address(record.address, &buffer)
     text(provider, &buffer)
     text(model, &buffer)
     text(code.span, &buffer)
@@ -57,6 +59,14 @@ public enum ActivityEncoding {
   /// 0 for nil, else the number plus one; a negative count is none.
   private static func count(_ value: Int64?, _ buffer: inout ByteBuffer) {
     varint(value.map { $0 < 0 ? 0 : UInt64($0) + 1 } ?? 0, &buffer)
+  }
+
+  /// A length (0, 4 or 16) and so many bytes.
+  private static func address(_ address: NetworkAddress?, _ buffer: inout ByteBuffer) {
+    guard let address else { return buffer.append(0) }
+    buffer.append(address.isV4 ? 4 : 16)
+    if !address.isV4 { for i in 0..<8 { buffer.append(UInt8(truncatingIfNeeded: address.high >> UInt64(56 - 8 * i))) } }
+    for i in (address.isV4 ? 4 : 0)..<8 { buffer.append(UInt8(truncatingIfNeeded: address.low >> UInt64(56 - 8 * i))) }
   }
 
   private static func text(_ bytes: Span<UInt8>, _ buffer: inout ByteBuffer) {
@@ -103,11 +113,21 @@ public enum ActivityEncoding {
     }
     mutating func tokens() -> Int64?? { varint().map { $0 == 0 ? nil : Int64(truncatingIfNeeded: $0 - 1) } }
 
+    mutating func address() -> NetworkAddress?? {
+      guard let n = byte(), [0, 4, 16].contains(n), at + Int(n) <= bytes.count else { return nil }
+      if n == 0 { return .some(nil) }
+      func number(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
+      defer { at += Int(n) }
+      return n == 4
+        ? NetworkAddress(v4: UInt32(number(at..<(at + 4))))
+        : NetworkAddress(high: number(at..<(at + 8)), low: number((at + 8)..<(at + 16)))
+    }
+
     /// A count that versions before `first` did not have.
     private mutating func since(_ first: UInt8, _ version: UInt8) -> Int64?? { version < first ? .some(nil) : tokens() }
 
     mutating func entry() -> ActivityEntry? {
-      guard let version = byte(), (1...3).contains(version), let start = varint(), let hasKey = byte() else { return nil }
+      guard let version = byte(), (1...4).contains(version), let start = varint(), let hasKey = byte() else { return nil }
       var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
       if hasKey == 1 {
         guard at + 12 <= bytes.count, let id = RecordID(bytes.span.extracting(at..<(at + 12))) else { return nil }
@@ -119,10 +139,12 @@ public enum ActivityEncoding {
         let input = tokens(), let output = tokens(), let read = tokens(), let write = tokens(), let reasoning = tokens(),
         let audioIn = since(2, version), let audioOut = since(2, version), let cost = since(2, version),
         let seconds = since(3, version), let images = since(3, version),
+        let keyVersion = version < 4 ? 0 : varint(), let address = version < 4 ? .some(nil) : address(),
         let provider = text(), let model = text(), let code = text()
       else { return nil }
       record.endpoint = endpoint == 0 ? nil : EndpointClass(rawValue: endpoint - 1)
       record.outcome = outcome
+      (record.keyVersion, record.address) = (UInt32(truncatingIfNeeded: keyVersion), address)
       (record.isStream, record.isEstimated) = (stream & 1 == 1, stream & 2 == 2)
       record.cost = cost.map { NanoDollars($0) }
       record.status = UInt16(truncatingIfNeeded: status)

@@ -33,6 +33,10 @@ public struct ActivityRecord: Sendable {
   public var start: Timestamp
   /// nil when no key was recognised.
   public var key: RecordID?
+  /// Which of the key's secrets was presented; 0 when no key was recognised.
+  public var keyVersion: UInt32 = 0
+  /// Where the request came from; nil when that is not known.
+  public var address: NetworkAddress?
   /// nil when no endpoint was recognised.
   public var endpoint: EndpointClass?
   public var outcome: Outcome

@@ -22,8 +22,8 @@ public struct FieldEncoding: Sendable {
 }
 
 extension MaskedKey {
-  /// Everything that decides what the key may do, for its MAC.
-  public func authenticatedBytes(policyDocument: [UInt8]) -> [UInt8] {
+  /// Everything that decides what the key may do, for its MAC. A key without details is written as it was before there were any.
+  public func authenticatedBytes(policyDocument: [UInt8], detailsDocument: [UInt8]) -> [UInt8] {
     var fields = FieldEncoding()
     fields.append("maskllm/masked-key/1")
     fields.append(id.bytes)
@@ -35,6 +35,7 @@ extension MaskedKey {
     fields.append(hash)
     fields.append(Int64(pepperVersion))
     fields.append(revision)
+    if !detailsDocument.isEmpty { fields.append(detailsDocument) }
     return fields.bytes
   }
 }

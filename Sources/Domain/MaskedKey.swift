@@ -49,13 +49,14 @@ public struct MaskedKey: Equatable, Sendable {
   /// HMAC-SHA-256 of the whole masked key under the pepper of `pepperVersion`; 32 bytes.
   public var hash: [UInt8]
   public var pepperVersion: UInt32
+  public var details: KeyDetails
   /// Counts changes, starting at 1.
   public var revision: Int64
 
   public init(
     id: RecordID, name: String, policy: Policy, sharedPolicy: String? = nil, team: String? = nil, state: State,
     createdAt: Timestamp, expiresAt: Timestamp?, hash: [UInt8],
-    pepperVersion: UInt32, revision: Int64
+    pepperVersion: UInt32, details: KeyDetails = KeyDetails(), revision: Int64
   ) {
     self.id = id
     self.name = name
@@ -67,17 +68,30 @@ public struct MaskedKey: Equatable, Sendable {
     self.expiresAt = expiresAt
     self.hash = hash
     self.pepperVersion = pepperVersion
+    self.details = details
     self.revision = revision
   }
 
-  /// Where a masked key stands. `active` ⇄ `disabled`; either → `revoked`, from which nothing leads back.
+  /// When the present secret was made.
+  public var versionMadeAt: Timestamp { details.madeAt.map(Timestamp.init(milliseconds:)) ?? createdAt }
+
+  /// Where a masked key stands. `active` ⇄ `disabled`; either → `revoked`, from which nothing leads back; then `destroyed`: what
+  /// its secrets could be recognised by is erased.
   public enum State: String, Sendable, Codable, CaseIterable {
-    case active, disabled, revoked
+    case active, disabled, revoked, destroyed
+
+    /// Whether nothing leads back from it.
+    public var isFinal: Bool { self == .revoked || self == .destroyed }
   }
 
   /// The state after `change`; throws `.conflict` where the lifecycle has no such step. Repeating a step is no error.
   public func state(after change: Change) throws(Fault) -> State {
     switch (state, change) {
+    case (.destroyed, .destroy): return .destroyed
+    case (.destroyed, _): throw Fault(.conflict, "key \(id) is destroyed", hint: "create a new key instead")
+    case (.revoked, .destroy): return .destroyed
+    case (_, .destroy):
+      throw Fault(.conflict, "key \(id) is not revoked", hint: "revoke it first; what is destroyed cannot even be recognised")
     case (_, .revoke): return .revoked
     case (.revoked, _):
       throw Fault(.conflict, "key \(id) is revoked, which is final", hint: "create a new key instead")
@@ -88,5 +102,5 @@ public struct MaskedKey: Equatable, Sendable {
 
   public var grant: Grant { Grant(policy: policy, sharedPolicy: sharedPolicy, team: team) }
 
-  public enum Change: String, Sendable, CaseIterable { case disable, enable, revoke }
+  public enum Change: String, Sendable, CaseIterable { case disable, enable, revoke, destroy }
 }

@@ -10,6 +10,8 @@ public enum MaskedKeyFormat {
   /// Everything but the prefix: two underscores, ID, secret and checksum.
   @usableFromInline static let tail = 1 + RecordID.length + 1 + 43 + 6
   public static let prefixMax = 16
+  /// Characters of a masked key behind its prefix.
+  public static var tailLength: Int { tail }
 
   /// The key ID of a well-formed masked key; nil when the shape or the checksum is wrong. Allocates nothing.
   @inlinable public static func keyID(of text: Span<UInt8>) -> RecordID? {

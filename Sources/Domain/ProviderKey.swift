@@ -27,6 +27,8 @@ public struct PoolSettings: Hashable, Sendable, Codable {
   public var weight: Int
   /// What policies pick it by: regions, purposes.
   public var tags: [String]
+  /// Why it is not used at all; nil: it is.
+  public var disabledBecause: String?
 
   public init(weight: Int = 1, tags: [String] = []) {
     self.weight = weight

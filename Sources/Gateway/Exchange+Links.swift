@@ -64,7 +64,9 @@ extension Exchange {
   }
 
   /// Who goes on with an upload, and with which provider key.
-  mutating func redeem(_ ticket: Span<UInt8>, _ target: Span<UInt8>, _ parts: GatewayTarget) throws(Refusal) -> Int {
+  mutating func redeem(_ ticket: Span<UInt8>, _ target: Span<UInt8>, _ parts: GatewayTarget) throws(Refusal)
+    -> PresentedKey
+  {
     guard let upstream = shard.snapshot.upstream(named: target.extracting(parts.provider)) else { throw .unknownProvider }
     var native = ByteBuffer(capacity: 256)
     native.append(target.extracting(parts.path))

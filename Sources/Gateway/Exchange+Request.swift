@@ -18,16 +18,22 @@ extension Exchange {
     let named = snapshot.upstream(named: segment)
     shape = named?.entry.errors ?? (client.head.value(of: .anthropicVersion) == nil ? .openai : .anthropic)
 
+    let address = clientAddress(client, peer)
+    record.address = address
     let index: Int
     do throws(Refusal) {
       let presented = try presentedKey(client)
-      index =
-        UploadTicket.isTicket(presented)
-        ? try redeem(presented, target, parts) : try snapshot.authenticate(presented, now: record.start)
+      let key =
+        UploadTicket.isTicket(presented) ? try redeem(presented, target, parts) : try snapshot.identify(presented)
+      // Known from here on, so that a key that is no longer in force is recorded with what it is used for.
+      index = key.index
+      keyID = snapshot.keyID(at: index)
+      record.keyVersion = key.version
+      try snapshot.decide(key, validAt: record.start)
     } catch {
+      if error == .decoyKey { recordedCode = Refusal.decoyKey.code }
       throw .refused(error.answer, .refused)
     }
-    keyID = snapshot.keyID(at: index)
     guard let named else { throw .refused(Refusal.unknownProvider.answer, .refused) }
     upstream = named
     let path = target.extracting(parts.path)
@@ -44,7 +50,7 @@ extension Exchange {
       if isSocket { try startSession(endpoint, target.extracting(parts.query), index) }
       if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(found.model)) }
       position = try snapshot.decide(
-        key: index, upstream: named, from: clientAddress(client, peer), at: record.start, endpoint: endpoint.kind,
+        key: index, upstream: named, from: address, at: record.start, endpoint: endpoint.kind,
         method: client.head.method.name.span, path: path, pathModel: model, pick: id.number)
       if snapshot.readsBody(key: index), !isSocket {
         // A second place to name a model would make two readings possible.
@@ -71,65 +77,6 @@ extension Exchange {
     if denial.retryAfterMilliseconds == 0, answer.status == 429 { answer.mayRetry = false }
     if denial.refusal == .priceUnknown { answer.subject = model }
     return .refused(answer, .refused)
-  }
-
-  /// Where the request comes from: the peer, or, behind proxies that are configured, the nearest address that is none of them.
-  private func clientAddress(_ client: borrowing ServerConnection, _ peer: NetworkAddress?) -> NetworkAddress? {
-    let trusted = shard.limits.trustedProxies
-    guard !trusted.isEmpty, let peer, trusted.contains(where: { $0.contains(peer) }) else { return peer }
-    let bytes = client.inbound.readable
-    // The last line first, and in it the last address: each proxy adds what it saw behind what it was given.
-    for field in client.head.fields.reversed()
-    where field.kind == .forwarded && bytes.extracting(field.name.range).equalsIgnoringCase("x-forwarded-for") {
-      let value = bytes.extracting(field.value.range)
-      var end = value.count
-      while end > 0 {
-        var start = end
-        while start > 0, value[start - 1] != UInt8(ascii: ",") { start -= 1 }
-        // What is no address was not written by a proxy of ours: nothing behind it can be believed.
-        guard let address = NetworkAddress(value.extracting(start..<end)) else { return nil }
-        guard trusted.contains(where: { $0.contains(address) }) else { return address }
-        end = start - 1
-      }
-    }
-    return peer
-  }
-
-  /// The masked key, wherever the SDK put it: `Authorization: Bearer`, `x-api-key`, `api-key`,
-  /// `x-goog-api-key`, `?key=`. Two that differ are refused.
-  @_lifetime(borrow client)
-  private func presentedKey(_ client: borrowing ServerConnection) throws(Refusal) -> Span<UInt8> {
-    let bytes = client.inbound.readable
-    var found = Span<UInt8>()
-    for field in client.head.fields {
-      var value = bytes.extracting(field.value.range)
-      switch field.kind {
-      case .authorization:
-        if value.equalsIgnoringCase("bearer") { continue }
-        guard value.count > 7, value.extracting(0..<7).equalsIgnoringCase("bearer ") else { throw .malformedKey }
-        value = value.extracting(7..<value.count)
-      case .apiKey, .azureKey, .googleKey: break
-      case .webSocket:
-        guard bytes.extracting(field.name.range).equalsIgnoringCase("sec-websocket-protocol"),
-          let range = WebSocketHandshake.key(in: value)
-        else { continue }
-        value = value.extracting(range)
-      default: continue
-      }
-      guard found.isEmpty || found.equals(value) else { throw .malformedKey }
-      found = value
-    }
-    // Google's REST clients put it into the query.
-    let target = bytes.extracting(client.head.target.range)
-    if let range = GatewayTarget.key(in: target) {
-      let value = target.extracting(range)
-      // A client that was sent on may present its key all the same.
-      if !found.isEmpty, UploadTicket.isTicket(value) { return found }
-      guard found.isEmpty || found.equals(value) else { throw .malformedKey }
-      found = value
-    }
-    guard !found.isEmpty else { throw .missingKey }
-    return found
   }
 
   /// Builds the upstream head anew from parsed values, all but its framing and the real key, at the front of `relay`.

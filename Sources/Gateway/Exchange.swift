@@ -31,6 +31,8 @@ struct Exchange: ~Copyable {
   /// The shape of our own errors.
   var shape = ErrorShape.openai
   var code: StaticString = ""
+  /// What is recorded in place of what the client is told.
+  var recordedCode: StaticString?
   var upstream: Upstream?
   var credential: Credential?
   var keyID: RecordID?
@@ -210,6 +212,8 @@ struct Exchange: ~Copyable {
     let (pool, connection) = try await reach(&client, position)
     var isReturned = false
     defer { if !isReturned { pool.discard(connection) } }
+    // Whatever it has waited for: what was revoked meanwhile sends nothing.
+    try recheck()
     try await sendRequest(&client, connection)
     let isClean = try await receive(&client, connection, position)
     if isClean {
@@ -232,7 +236,7 @@ struct Exchange: ~Copyable {
     case .cut(let answer): (body, record.outcome) = (answer, .cut)
     case .anotherKey: (body, record.outcome) = (Answers.providerKeyRefused, .upstreamFailed)
     }
-    code = body.code
+    code = recordedCode ?? body.code
     usageFilter = nil
     linkRewriter = nil
     if hasAnswered, session != nil {
@@ -296,7 +300,8 @@ struct Exchange: ~Copyable {
     generation = shard.snapshot.generation
     let name = upstream.name
     do throws(Refusal) {
-      try shard.snapshot.stillAllows(key: keyID, upstream: name.span, credential: credential, now: shard.clock.now)
+      try shard.snapshot.stillAllows(
+        key: keyID, version: record.keyVersion, upstream: name.span, credential: credential, now: shard.clock.now)
     } catch { throw .cut(error.answer) }
   }
 }

@@ -77,9 +77,15 @@ extension Refusal {
           404,
           "The request names a file, batch, stored answer or other object that this masked key did not make. Objects belong to the key that made them; an administrator can hand one over: maskllm object give."
         )
+      case .retiredVersion:
+        (401, "This masked key was rotated, and the time in which its old secret still worked is over. Use the new one.")
+      // A decoy has to look like a mistake of whoever found it.
+      case .decoyKey:
+        (401, "This masked key is not known here. Check that it belongs to this gateway, or ask for a new one.")
       case .notLendable: (403, "This masked key is counted in ways that only the gateway can count.")
       }
-    return ErrorBody(status, code, message, mayRetry: status == 429 || self == .ledgerUnavailable)
+    return ErrorBody(
+      status, self == .decoyKey ? Refusal.unknownKey.code : code, message, mayRetry: status == 429 || self == .ledgerUnavailable)
   }
 }
 

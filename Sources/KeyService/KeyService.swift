@@ -1,4 +1,4 @@
-import Audit
+public import Audit
 import Cryptography
 public import Domain
 public import PolicyEngine
@@ -7,9 +7,9 @@ public import Providers
 public import Storage
 public import Vault
 
-/// Takes a new snapshot into force. Returns when every part of the process decides on it.
+/// Takes a new snapshot into force. Returns when every part of the process decides on it: how many did.
 public protocol SnapshotSink: Sendable {
-  func publish(_ snapshot: Snapshot) async
+  func publish(_ snapshot: Snapshot) async -> Int
 }
 
 /// The use cases: what administrators do. Every change is durable, then in force, then answered.
@@ -45,6 +45,8 @@ public final class KeyService: @unchecked Sendable {
   /// Made a moment ago and not kept yet.
   var pendingObjects: [ObjectPlace: ProviderObject] = [:]
   private let counters = Counters()
+  /// When time alone next changes what a key may do, in milliseconds since 1970.
+  var due: Int64?
   /// The last snapshot that was made.
   private(set) var inForce: Snapshot?
   /// nil while sealed, and for a reader of the store.
@@ -111,7 +113,9 @@ public final class KeyService: @unchecked Sendable {
     }
     providerKeys = try store.providerKeys()
     credentials = [:]
-    for key in providerKeys { credentials[key.id] = try? credential(for: key, vault) }
+    for key in providerKeys where pools[key.id]?.disabledBecause == nil {
+      credentials[key.id] = try? credential(for: key, vault)
+    }
   }
 
   func credential(for key: ProviderKey, _ vault: Vault) throws(Fault) -> Credential {
@@ -154,5 +158,20 @@ public final class KeyService: @unchecked Sendable {
   }
 
   /// Takes the current state into force everywhere.
-  public func publish() async { await sink.publish(snapshot()) }
+  @discardableResult public func publish() async -> Int {
+    let acknowledged = await sink.publish(snapshot())
+    due = nextMoment(after: clock.now)
+    return acknowledged
+  }
+
+  /// Writes down what is about to be done. Where it cannot be, it throws, and is not done.
+  func audit(_ act: String, _ subject: String, _ details: [String: String] = [:], by actor: Actor = .administrator) throws(Fault)
+  {
+    try AuditLog(store).append(act, [subject], details, by: actor, at: clock.now)
+  }
+
+  public func auditLog() throws(Fault) -> AuditLog {
+    _ = try requireVault()
+    return AuditLog(store)
+  }
 }

@@ -1,3 +1,4 @@
+public import Audit
 public import Domain
 public import Primitives
 import Providers
@@ -11,11 +12,14 @@ extension KeyService {
 
   /// Makes a key. Its text exists only in what this returns.
   public func createKey(
-    name: String, grant: Grant, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix
+    name: String, grant: Grant, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix, tags: [String] = [],
+    isDecoy: Bool = false
   ) async throws(Fault) -> CreatedKey {
     let vault = try requireVault()
     try check(name: name, grant, expiresAt: expiresAt, prefix: prefix)
-    let created = issue(vault, name: name, grant, expiresAt: expiresAt, prefix: prefix)
+    try KeyDetails.validate(tags: tags)
+    let created = issue(vault, name: name, grant, expiresAt: expiresAt, prefix: prefix, tags: tags, isDecoy: isDecoy)
+    try audit("key.create", "key/\(created.key.id)", ["name": name])
     try store.save(try vault.row(for: created.key))
     keys[created.key.id] = created.key
     await publish()
@@ -30,6 +34,46 @@ extension KeyService {
     guard key.grant != grant else { return key }
     (key.policy, key.sharedPolicy, key.team) = (grant.policy, grant.sharedPolicy, grant.team)
     key.revision += 1
+    try audit("key.regrant", "key/\(id)")
+    try store.save(try vault.row(for: key))
+    keys[id] = key
+    await publish()
+    return key
+  }
+
+  /// Gives a key other tags, and lifts what a trigger has left of it.
+  public func retagKey(_ id: RecordID, _ tags: [String]) async throws(Fault) -> MaskedKey {
+    try KeyDetails.validate(tags: tags)
+    return try await edit(id, "key.tag", ["tags": tags.joined(separator: " ")], by: .administrator) { $0.details.tags = tags }
+  }
+
+  /// Leaves a key so many requests a minute; nil: as many as its policy says.
+  public func throttleKey(_ id: RecordID, _ requestsPerMinute: Int?, reason: String?, by actor: Actor = .administrator)
+    async throws(Fault) -> MaskedKey
+  {
+    if let requestsPerMinute, !(1...1_000_000).contains(requestsPerMinute) {
+      throw Fault(.invalidInput, "the requests a minute are no number from 1 to 1000000")
+    }
+    return try await edit(
+      id, "key.throttle", ["requests_per_minute": requestsPerMinute.map(String.init) ?? "none"], by: actor
+    ) {
+      $0.details.throttle = requestsPerMinute
+      $0.details.reason = requestsPerMinute == nil ? nil : reason
+    }
+  }
+
+  /// Changes a key that is not at its end: written down, durable, in force.
+  func edit(
+    _ id: RecordID, _ act: String, _ details: [String: String], by actor: Actor, _ change: (inout MaskedKey) -> Void
+  ) async throws(Fault) -> MaskedKey {
+    let vault = try requireVault()
+    var key = try key(id)
+    guard !key.state.isFinal else { throw Fault(.conflict, "key \(id) is \(key.state.rawValue), which is final") }
+    let before = key
+    change(&key)
+    guard key != before else { return key }
+    key.revision += 1
+    try audit(act, "key/\(id)", details, by: actor)
     try store.save(try vault.row(for: key))
     keys[id] = key
     await publish()
@@ -39,6 +83,7 @@ extension KeyService {
   /// Makes `count` keys named `name-1`, `name-2`, …, all or none, and hands each to `take`.
   public func createKeys(
     _ count: Int, name: String, grant: Grant, expiresAt: Timestamp?, prefix: String = MaskedKeyFormat.defaultPrefix,
+    tags: [String] = [], isDecoy: Bool = false,
     _ take: (borrowing CreatedKey) -> Void
   ) async throws(Fault) {
     let vault = try requireVault()
@@ -46,14 +91,16 @@ extension KeyService {
       throw Fault(.invalidInput, "the count is no number from 1 to \(Self.createMax)")
     }
     try check(name: "\(name)-\(count)", grant, expiresAt: expiresAt, prefix: prefix)
+    try KeyDetails.validate(tags: tags)
     var made: [MaskedKey] = []
     for n in 1...count {
-      let created = issue(vault, name: "\(name)-\(n)", grant, expiresAt: expiresAt, prefix: prefix)
+      let created = issue(vault, name: "\(name)-\(n)", grant, expiresAt: expiresAt, prefix: prefix, tags: tags, isDecoy: isDecoy)
       made.append(created.key)
       take(created)
     }
-    var rows: [MaskedKeyRow] = []
-    for key in made { rows.append(try vault.row(for: key)) }
+    let rows = try vault.rows(for: made)
+    try AuditLog(store).append(
+      "key.create", made.map { "key/\($0.id)" }, ["name": name], by: .administrator, at: clock.now)
     try store.insert(rows)
     for key in made { keys[key.id] = key }
     await publish()
@@ -88,13 +135,17 @@ extension KeyService {
     }
   }
 
-  private func issue(_ vault: Vault, name: String, _ grant: Grant, expiresAt: Timestamp?, prefix: String) -> CreatedKey {
+  private func issue(
+    _ vault: Vault, name: String, _ grant: Grant, expiresAt: Timestamp?, prefix: String, tags: [String], isDecoy: Bool
+  ) -> CreatedKey {
     let id = RecordID.random(randomness)
     let secret = vault.issueSecret(prefix: prefix, id: id)
+    var details = KeyDetails()
+    (details.prefix, details.tags, details.isDecoy) = (prefix, tags, isDecoy)
     let key = MaskedKey(
       id: id, name: name, policy: grant.policy, sharedPolicy: grant.sharedPolicy, team: grant.team, state: .active,
       createdAt: clock.now, expiresAt: expiresAt, hash: secret.hash,
-      pepperVersion: secret.pepperVersion, revision: 1)
+      pepperVersion: secret.pepperVersion, details: details, revision: 1)
     return CreatedKey(key: key, secret: secret)
   }
 
@@ -113,14 +164,26 @@ extension KeyService {
     return key
   }
 
-  /// Disables, enables or revokes a key: in force on this node when it returns. Doing it twice is no error.
-  public func changeKey(_ id: RecordID, _ change: MaskedKey.Change) async throws(Fault) -> MaskedKey {
+  /// Disables, enables, revokes or destroys a key: in force on this node when it returns. Doing it twice is no error.
+  ///
+  /// `reason` says why, where that is not an administrator's doing alone. Destroying erases what its secrets could be recognised
+  /// by; a line that says that there was such a key stays.
+  public func changeKey(
+    _ id: RecordID, _ change: MaskedKey.Change, reason: String? = nil, by actor: Actor = .administrator
+  ) async throws(Fault) -> MaskedKey {
     let vault = try requireVault()
     var key = try key(id)
     let state = try key.state(after: change)
     guard state != key.state else { return key }
     key.state = state
+    key.details.reason = reason
+    if key.state.isFinal { key.details.renewal = nil }
+    if state == .destroyed {
+      key.hash = [UInt8](repeating: 0, count: 32)
+      key.details.older = []
+    }
     key.revision += 1
+    try audit("key.\(change.rawValue)", "key/\(id)", reason.map { ["reason": $0] } ?? [:], by: actor)
     try store.save(try vault.row(for: key))
     keys[id] = key
     await publish()

@@ -28,6 +28,7 @@ extension KeyService {
         .conflict, "provider '\(provider.name)' has keys that are sealed for \(old.baseURL.origin)",
         hint: "remove them first: maskllm provider-key remove \(keys[0].id)")
     }
+    try audit("provider.set", "provider/\(provider.name)", ["base_url": provider.baseURL.origin + provider.baseURL.prefix])
     try store.save(try vault.row(for: provider))
     providersByName[provider.name] = provider
     tamperedProviders.removeAll { $0 == provider.name }
@@ -61,6 +62,7 @@ extension KeyService {
     try vault.seal(secret.span, into: &key, of: provider)
     // A built-in provider gets its row with its first key: the key's row refers to it.
     if try !store.providers().contains(where: { $0.name == name }) { try store.save(try vault.row(for: provider)) }
+    try audit("provider_key.add", "provider-key/\(key.id)", ["provider": name, "name": label])
     try store.insert(key)
     providerKeys.append(key)
     credentials[key.id] = try credential(for: key, vault)
@@ -71,7 +73,9 @@ extension KeyService {
   /// Erases a provider key. Requests in flight with it are cut.
   public func removeProviderKey(_ id: RecordID) async throws(Fault) {
     _ = try requireVault()
-    guard try store.deleteProviderKey(id) else { throw Fault(.notFound, "there is no provider key \(id)") }
+    guard providerKeys.contains(where: { $0.id == id }) else { throw Fault(.notFound, "there is no provider key \(id)") }
+    try audit("provider_key.remove", "provider-key/\(id)")
+    guard try store.deleteProviderKey(id, version: nil) else { throw Fault(.notFound, "there is no provider key \(id)") }
     providerKeys.removeAll { $0.id == id }
     try forgetPool(id)
     credentials[id] = nil

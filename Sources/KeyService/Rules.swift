@@ -9,6 +9,9 @@ import Vault
 public enum DocumentKind: String, Sendable, CaseIterable {
   case team, policy, budget, price
   case providerKey = "provider-key"
+
+  /// How acts on it are named.
+  var auditName: String { self == .providerKey ? "provider_key" : rawValue }
 }
 
 /// Kind and name of a document.
@@ -78,6 +81,7 @@ extension KeyService {
     } else {
       after[place] = nil
     }
+    try audit("\(kind.auditName).\(document == nil ? "remove" : "set")", "\(kind.rawValue)/\(name)")
     let manifest = (Vault.manifestBlob, vault.manifest(Array(after.values)))
     try store.change(
       save: after[place].map { [$0] } ?? [], delete: document == nil ? [(kind.rawValue, name)] : [], blob: manifest)
@@ -131,7 +135,7 @@ extension KeyService {
 
   private func refuseWhileUsed(_ kind: DocumentKind, _ name: String, _ uses: (MaskedKey) -> Bool) throws(Fault) {
     // A revoked key never comes back, and needs nothing.
-    let count = keys.values.count { $0.state != .revoked && uses($0) }
+    let count = keys.values.count { !$0.state.isFinal && uses($0) }
     guard count == 0 else {
       throw Fault(
         .conflict, "\(count == 1 ? "a key has" : "\(count) keys have") the \(kind.rawValue) '\(name)'",
@@ -200,8 +204,27 @@ extension KeyService {
     try pool.validate()
     try write(.providerKey, id.description, pool)
     pools[id] = pool
-    if credentials[id] != nil { credentials[id] = try credential(for: key, vault) }
+    credentials[id] = pool.disabledBecause == nil ? try? credential(for: key, vault) : nil
     await publish()
+  }
+
+  /// Takes a provider key out of use, reversibly; the caller publishes.
+  func disableProviderKey(_ id: RecordID, reason: String) throws(Fault) {
+    var pool = pools[id] ?? PoolSettings()
+    pool.disabledBecause = reason
+    try write(.providerKey, id.description, pool)
+    pools[id] = pool
+    credentials[id] = nil
+  }
+
+  /// Takes a provider key into use again; in force when it returns.
+  public func enableProviderKey(_ id: RecordID) async throws(Fault) {
+    guard var pool = pools[id], pool.disabledBecause != nil else {
+      guard providerKeys.contains(where: { $0.id == id }) else { throw Fault(.notFound, "there is no provider key \(id)") }
+      return
+    }
+    pool.disabledBecause = nil
+    try await setPool(id, pool)
   }
 
   func forgetPool(_ id: RecordID) throws(Fault) {
@@ -213,6 +236,7 @@ extension KeyService {
   /// Lets a provider key be used again that the provider had refused.
   public func releaseProviderKey(_ id: RecordID) throws(Fault) {
     guard let health = health[id] else { throw Fault(.notFound, "there is no provider key \(id) that is used") }
+    try audit("provider_key.release", "provider-key/\(id)")
     health.release()
   }
 

@@ -122,5 +122,5 @@ public final class Resolver: Sendable {
 
 /// A reader changes nothing, so there is nobody to tell.
 private struct Nowhere: SnapshotSink {
-  func publish(_ snapshot: Snapshot) async {}
+  func publish(_ snapshot: Snapshot) async -> Int { 0 }
 }

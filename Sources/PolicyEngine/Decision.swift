@@ -5,9 +5,17 @@ public import Providers
 
 extension Snapshot {
   /// The position of the key whose text is `presented`, if that text is right and the key is in force at `now`.
-  ///
-  /// An unknown ID costs what a wrong secret costs: one HMAC and one comparison. Allocates nothing.
   public func authenticate(_ presented: Span<UInt8>, now: Timestamp) throws(Refusal) -> Int {
+    let key = try identify(presented)
+    try decide(key, validAt: now)
+    return key.index
+  }
+
+  /// Which key's text `presented` is, and which of its secrets; not whether it is in force.
+  ///
+  /// An unknown ID costs what a wrong secret costs: one HMAC and one comparison. (One that has earlier secrets may cost another
+  /// HMAC for each pepper.) Allocates nothing.
+  public func identify(_ presented: Span<UInt8>) throws(Refusal) -> PresentedKey {
     guard !isSealed else { throw .sealed }
     guard let id = MaskedKeyFormat.keyID(of: presented) else { throw .malformedKey }
     let index = keys.index(of: id)
@@ -16,9 +24,26 @@ extension Snapshot {
     let expected = index.map { keys[$0].hash } ?? Digest256(words: (0, 0, 0, 0))
     // The comparison comes first and the look at the result second, for known and unknown IDs alike.
     let isRight = digest == expected
-    guard let index, isRight else { throw .unknownKey }
-    try decide(key: index, validAt: now)
-    return index
+    guard let index else { throw .unknownKey }
+    // Where a key is destroyed there is nothing to recognise it by: its hash is zero, which no text has.
+    if isRight { return PresentedKey(index: index, version: keys[index].version) }
+    for i in keys[index].earlier.reversed() {
+      let old = earlierSecrets[Int(i)]
+      let other = Int(old.pepper) == pepper ? digest : peppers[Int(old.pepper)].key.authenticate(presented)
+      if other == old.hash { return PresentedKey(index: index, version: old.version) }
+    }
+    throw .unknownKey
+  }
+
+  /// Whether the key, presented by one of its secrets, is in force.
+  public func decide(_ key: PresentedKey, validAt now: Timestamp) throws(Refusal) {
+    try decide(key: key.index, validAt: now)
+    guard key.version != keys[key.index].version else { return }
+    for i in keys[key.index].earlier where earlierSecrets[Int(i)].version == key.version {
+      guard now.milliseconds < earlierSecrets[Int(i)].validUntil else { break }
+      return
+    }
+    throw .retiredVersion
   }
 
   /// The position of the key `id`; positions mean something within one snapshot only.
@@ -33,8 +58,9 @@ extension Snapshot {
   /// Whether the key at `index` is in force.
   public func decide(key index: Int, validAt now: Timestamp) throws(Refusal) {
     let key = keys[index]
+    if key.isDecoy { throw .decoyKey }
     switch key.state {
-    case .revoked: throw .revokedKey
+    case .revoked, .destroyed: throw .revokedKey
     case .disabled: throw .disabledKey
     case .active:
       if now.milliseconds >= key.expiresAt { throw .expiredKey }
@@ -164,10 +190,12 @@ extension Snapshot {
 
   /// Whether an exchange that was decided on an earlier snapshot may go on: same key, still in force, provider still allowed,
   /// same credential still in use.
-  public func stillAllows(key id: RecordID, upstream name: Span<UInt8>, credential: Credential, now: Timestamp) throws(Refusal) {
+  public func stillAllows(
+    key id: RecordID, version: UInt32, upstream name: Span<UInt8>, credential: Credential, now: Timestamp
+  ) throws(Refusal) {
     guard !isSealed else { throw .sealed }
     guard let index = keys.index(of: id) else { throw .unknownKey }
-    try decide(key: index, validAt: now)
+    try decide(PresentedKey(index: index, version: version), validAt: now)
     guard let upstream = upstream(named: name) else { throw .noProviderKey }
     guard policies[Int(keys[index].policy)].allows(provider: upstream.index) else { throw .providerNotAllowed }
     guard upstream.credentials.contains(where: { $0.keyID == credential.keyID && $0.version == credential.version }) else {

@@ -9,12 +9,34 @@ public struct KeyEntry: Sendable {
   /// Milliseconds since 1970; `.max` when it never expires.
   public let expiresAt: Int64
   public let state: MaskedKey.State
+  /// Of the present secret.
+  public let version: UInt32
+  let isDecoy: Bool
+  /// Where its earlier secrets are, among the snapshot's.
+  let earlier: Range<UInt32>
   /// Position in the snapshot's peppers.
   let pepper: UInt16
   /// Position in the snapshot's policies.
   let policy: UInt32
   /// Position in the snapshot's allowances of teams; `.max` when the team has none.
   let team: UInt32
+}
+
+/// An earlier secret of a key.
+struct EarlierSecret: Sendable {
+  let hash: Digest256
+  let pepper: UInt16
+  let version: UInt32
+  /// End of its grace period, in milliseconds since 1970; `.max` while that has not begun.
+  let validUntil: Int64
+}
+
+/// A masked key that was presented and is right: whether it may be used is another question.
+public struct PresentedKey: Sendable {
+  /// Position in the snapshot.
+  public let index: Int
+  /// Which of the key's secrets it is.
+  public let version: UInt32
 }
 
 /// Key ID → entry: open addressing over two flat arrays, built once and then only read.

@@ -4,7 +4,7 @@ public enum Refusal: UInt8, Sendable, CaseIterable, Error {
   case unknownProvider, providerNotAllowed, noProviderKey, noUsableProviderKey, networkNotAllowed, hoursNotAllowed
   case endpointNotAllowed, endpointNotInScope, pathNotAllowed, encodedBody, bodyTooLarge, modelUnclear, modelNotAllowed
   case rateLimited, tooManyAtOnce, tokensLimited, outputLimitUnclear, priceUnknown, costUnbounded, budgetExhausted
-  case ledgerUnavailable, notLendable, objectNotFound
+  case ledgerUnavailable, notLendable, objectNotFound, retiredVersion, decoyKey
 
   /// The stable name.
   public var code: StaticString {
@@ -40,6 +40,8 @@ public enum Refusal: UInt8, Sendable, CaseIterable, Error {
     case .ledgerUnavailable: "ledger_unavailable"
     case .notLendable: "not_lendable"
     case .objectNotFound: "object_not_found"
+    case .retiredVersion: "retired_version"
+    case .decoyKey: "decoy_key"
     }
   }
 }

@@ -47,8 +47,11 @@ public final class Counters {
       let shared = key.sharedPolicy.flatMap { book.sharedPolicies[$0] }
       let own = byKey.isEmpty ? nil : byKey[key.id]
       // Most of 100,000 keys have nothing of the kind.
-      if own == nil, !key.policy.hasLimits, !(shared?.hasLimits ?? false) { continue }
-      book.allowances[key.id] = allowance("key/\(key.id)", [key.policy] + (shared.map { [$0] } ?? []), own ?? [], providers)
+      let throttle = key.details.throttle
+      if own == nil, throttle == nil, !key.policy.hasLimits, !(shared?.hasLimits ?? false) { continue }
+      var layers = [key.policy] + (shared.map { [$0] } ?? [])
+      if let throttle { layers.append(Self.throttled(throttle)) }
+      book.allowances[key.id] = allowance("key/\(key.id)", layers, own ?? [], providers)
     }
     for (name, policy) in book.teams {
       book.teamAllowances[name] = allowance("team/\(name)", [policy], byTeam[name] ?? [], providers)
@@ -58,6 +61,12 @@ public final class Counters {
     let names = Set(rules.map(\.account.name))
     accounts = accounts.filter { names.contains($0.key) }
     return rules
+  }
+
+  private static func throttled(_ requestsPerMinute: Int) -> Policy {
+    var policy = Policy(providers: [Policy.any])
+    policy.limits.counts[Limit(.requests, per: .minute)] = requestsPerMinute
+    return policy
   }
 
   private func allowance(_ owner: String, _ layers: [Policy], _ budgets: [Budget], _ providers: [String]) -> Allowance? {

@@ -9,6 +9,8 @@ public final class Snapshot: Sendable {
   /// Counts the snapshots of this process.
   public let generation: UInt64
   let keys: KeyTable
+  /// Of all keys, those of one key side by side.
+  let earlierSecrets: [EarlierSecret]
   let policies: [CompiledPolicy]
   let peppers: [Pepper]
   public let upstreams: [Upstream]
@@ -26,6 +28,7 @@ public final class Snapshot: Sendable {
     self.isSealed = isSealed
     self.generation = generation
     self.keys = keys
+    earlierSecrets = []
     self.policies = policies
     self.peppers = peppers
     self.upstreams = upstreams
@@ -55,6 +58,7 @@ public final class Snapshot: Sendable {
     let teams = rulebook.teamAllowances.keys.sorted()
     let teamNumbers = Dictionary(uniqueKeysWithValues: teams.enumerated().map { ($0.element, UInt32($0.offset)) })
     var entries: [KeyEntry] = []
+    var earlier: [EarlierSecret] = []
     entries.reserveCapacity(keys.count)
     for key in keys {
       guard let pepper = peppers.firstIndex(where: { $0.version == key.pepperVersion }), let hash = Digest256(key.hash.span)
@@ -71,10 +75,18 @@ public final class Snapshot: Sendable {
         policies.append(CompiledPolicy(rulebook.policies(of: grant), upstreams))
         if recent.count < 4 { recent.append((grant, policy)) }
       }
+      let first = UInt32(earlier.count)
+      for old in key.details.older {
+        guard let pepper = peppers.firstIndex(where: { $0.version == old.pepperVersion }), let hash = Digest256(old.hash.span)
+        else { continue }
+        earlier.append(
+          EarlierSecret(hash: hash, pepper: UInt16(pepper), version: old.number, validUntil: old.validUntil ?? .max))
+      }
       entries.append(
         KeyEntry(
-          id: key.id, hash: hash, expiresAt: key.expiresAt?.milliseconds ?? .max, state: key.state, pepper: UInt16(pepper),
-          policy: policy, team: key.team.flatMap { teamNumbers[$0] } ?? .max))
+          id: key.id, hash: hash, expiresAt: key.expiresAt?.milliseconds ?? .max, state: key.state, version: key.details.version,
+          isDecoy: key.details.isDecoy, earlier: first..<UInt32(earlier.count), pepper: UInt16(pepper), policy: policy,
+          team: key.team.flatMap { teamNumbers[$0] } ?? .max))
       if !rulebook.allowances.isEmpty { allowances.append(rulebook.allowances[key.id]) }
     }
     self.allowances = allowances
@@ -89,6 +101,7 @@ public final class Snapshot: Sendable {
     }
     self.policies = policies
     self.keys = KeyTable(entries)
+    earlierSecrets = earlier
   }
 
   /// The upstream that a path segment names, compared byte for byte.

@@ -66,14 +66,14 @@ extension Snapshot {
 
   /// The position of the key that a ticket stands for, and the provider key it goes on with.
   public func redeem(_ ticket: Span<UInt8>, upstream: Upstream, target: Span<UInt8>, now: Timestamp) throws(Refusal) -> (
-    key: Int, providerKey: RecordID
+    key: PresentedKey, providerKey: RecordID
   ) {
     guard !isSealed else { throw .sealed }
     let name = upstream.name
     guard let read = UploadTicket.read(ticket, provider: name.span, target: target, now: now, peppers),
       let index = keys.index(of: read.key)
     else { throw .unknownKey }
-    try decide(key: index, validAt: now)
-    return (index, read.providerKey)
+    // A ticket is of the key, whatever its secret was when it was given.
+    return (PresentedKey(index: index, version: keys[index].version), read.providerKey)
   }
 }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// An IPv4 or IPv6 address as 128 bits; IPv4 stands in its mapped form, `::ffff:a.b.c.d`.
-public struct NetworkAddress: Hashable, Sendable {
+public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
   public let high: UInt64
   public let low: UInt64
 
@@ -39,7 +39,25 @@ public struct NetworkAddress: Hashable, Sendable {
     self.init(String(decoding: [UInt8](copying: bytes.extracting(start..<end)), as: UTF8.self))
   }
 
-  var isV4: Bool { high == 0 && low >> 32 == 0xFFFF }
+  public var isV4: Bool { high == 0 && low >> 32 == 0xFFFF }
+
+  /// Dotted IPv4, or IPv6 by RFC 5952.
+  public var description: String {
+    var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+    if isV4 {
+      var v4 = in_addr(s_addr: UInt32(truncatingIfNeeded: low).bigEndian)
+      _ = unsafe inet_ntop(AF_INET, &v4, &text, socklen_t(text.count))
+    } else {
+      var words = (high.bigEndian, low.bigEndian)
+      _ = unsafe inet_ntop(AF_INET6, &words, &text, socklen_t(text.count))
+    }
+    return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// The network around it that counts as one place: the /24 of an IPv4 address, the /48 of an IPv6 address.
+  public var neighbourhood: NetworkAddress {
+    isV4 ? NetworkAddress(high: 0, low: low & ~0xFF) : NetworkAddress(high: high & ~0xFFFF, low: 0)
+  }
 }
 
 /// A run of addresses in CIDR form: `10.0.0.0/8`, `2001:db8::/32`; an address alone is a run of one.

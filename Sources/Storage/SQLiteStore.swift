@@ -98,7 +98,7 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     var rows: [MaskedKeyRow] = []
     var isDamaged = false
     try database.query(
-      "SELECT id, name, policy, state, created_at, expires_at, hash, pepper_version, revision, mac FROM masked_key ORDER BY created_at, id"
+      "SELECT id, name, policy, state, created_at, expires_at, hash, pepper_version, revision, mac, details FROM masked_key ORDER BY created_at, id"
     ) { r in
       if let row = MaskedKeyRow(r) { rows.append(row) } else { isDamaged = true }
       return true
@@ -111,14 +111,14 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     let values: [SQLValue] = [
       .text(row.id.description), .text(row.name), .blob(row.policy), .text(row.state), .integer(row.createdAt),
       row.expiresAt.map { .integer($0) } ?? .null, .blob(row.hash), .integer(row.pepperVersion), .integer(row.revision),
-      .blob(row.mac),
+      .blob(row.mac), .blob(row.details),
     ]
     try database.run(
       """
-      INSERT INTO masked_key(id, name, policy, state, created_at, expires_at, hash, pepper_version, revision, mac)
-      VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+      INSERT INTO masked_key(id, name, policy, state, created_at, expires_at, hash, pepper_version, revision, mac, details)
+      VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
       ON CONFLICT(id) DO UPDATE SET name = ?2, policy = ?3, state = ?4, expires_at = ?6, hash = ?7, pepper_version = ?8,
-        revision = ?9, mac = ?10 WHERE revision = ?9 - 1
+        revision = ?9, mac = ?10, details = ?11 WHERE revision = ?9 - 1
       """, values)
     guard database.changes == 1 else {
       throw Fault(.conflict, "key \(row.id) was changed meanwhile", hint: "look at it and try again")
@@ -149,7 +149,8 @@ public final class SQLiteStore: Store, @unchecked Sendable {
   public func providerKeys() throws(Fault) -> [ProviderKey] {
     var keys: [ProviderKey] = []
     var isDamaged = false
-    try database.query("SELECT id, provider, name, version, sealed, created_at FROM provider_key ORDER BY created_at, id") { r in
+    try database.query("SELECT id, provider, name, version, sealed, created_at FROM provider_key_version ORDER BY created_at, id")
+    { r in
       if let key = ProviderKey(r) { keys.append(key) } else { isDamaged = true }
       return true
     }
@@ -159,16 +160,18 @@ public final class SQLiteStore: Store, @unchecked Sendable {
 
   public func insert(_ key: ProviderKey) throws(Fault) {
     try database.run(
-      "INSERT INTO provider_key(id, provider, name, version, sealed, created_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+      "INSERT INTO provider_key_version(id, provider, name, version, sealed, created_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
       [
         .text(key.id.description), .text(key.provider), .text(key.name), .integer(Int64(key.version)), .blob(key.sealed),
         .integer(key.createdAt.milliseconds),
       ])
   }
 
-  public func deleteProviderKey(_ id: RecordID) throws(Fault) -> Bool {
-    try database.run("DELETE FROM provider_key WHERE id = ?1", [.text(id.description)])
-    let isDeleted = database.changes == 1
+  public func deleteProviderKey(_ id: RecordID, version: UInt32?) throws(Fault) -> Bool {
+    try database.run(
+      "DELETE FROM provider_key_version WHERE id = ?1 AND (?2 IS NULL OR version = ?2)",
+      [.text(id.description), version.map { .integer(Int64($0)) } ?? .null])
+    let isDeleted = database.changes > 0
     // The pages are overwritten (secure_delete); the checkpoint takes the old ones out of the log too.
     if isDeleted { try database.run("PRAGMA wal_checkpoint(TRUNCATE)") }
     return isDeleted
@@ -239,6 +242,29 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     try database.run("DELETE FROM account WHERE name = ?1 AND start_ms < ?2", [.text(name), .integer(start)])
   }
 
+  // MARK: audit
+
+  public func append(_ rows: [AuditRow]) throws(Fault) {
+    try database.transaction { () throws(Fault) in
+      for row in rows {
+        try database.run(
+          "INSERT INTO audit(at, actor, act, subject, details) VALUES(?1, ?2, ?3, ?4, ?5)",
+          [.integer(row.at.milliseconds), .text(row.actor), .text(row.act), .text(row.subject), .blob(row.details)])
+      }
+    }
+  }
+
+  public func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
+    try database.query(
+      "SELECT number, at, actor, act, subject, details FROM audit WHERE number < ?1 ORDER BY number DESC", [.integer(number)]
+    ) { r in
+      body(
+        AuditRow(
+          number: r[0].integer ?? 0, at: Timestamp(milliseconds: r[1].integer ?? 0), actor: r[2].text ?? "", act: r[3].text ?? "",
+          subject: r[4].text ?? "", details: r[5].blob ?? []))
+    }
+  }
+
   // MARK: activity
 
   public func append(_ segment: ActivitySegment) throws(Fault) {
@@ -277,11 +303,11 @@ extension MaskedKeyRow {
   fileprivate init?(_ r: [SQLValue]) {
     guard let id = r[0].text.flatMap({ RecordID($0) }), let name = r[1].text, let policy = r[2].blob, let state = r[3].text,
       let createdAt = r[4].integer, let hash = r[6].blob, let pepperVersion = r[7].integer, let revision = r[8].integer,
-      let mac = r[9].blob
+      let mac = r[9].blob, let details = r[10].blob
     else { return nil }
     self.init(
       id: id, name: name, policy: policy, state: state, createdAt: createdAt, expiresAt: r[5].integer, hash: hash,
-      pepperVersion: pepperVersion, revision: revision, mac: mac)
+      pepperVersion: pepperVersion, details: details, revision: revision, mac: mac)
   }
 }
 

@@ -53,6 +53,24 @@ enum Schema {
       "PRAGMA user_version = 3",
     ],
     ["ALTER TABLE object ADD COLUMN counted_at INTEGER", "PRAGMA user_version = 4"],
+    [
+      "ALTER TABLE masked_key ADD COLUMN details BLOB NOT NULL DEFAULT x''",
+      """
+      CREATE TABLE audit(
+        number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, act TEXT NOT NULL,
+        subject TEXT NOT NULL, details BLOB NOT NULL
+      ) STRICT
+      """,
+      """
+      CREATE TABLE provider_key_version(
+        id TEXT NOT NULL, provider TEXT NOT NULL REFERENCES provider(name), name TEXT NOT NULL, version INTEGER NOT NULL,
+        sealed BLOB NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY(id, version)
+      ) STRICT, WITHOUT ROWID
+      """,
+      "INSERT INTO provider_key_version SELECT id, provider, name, version, sealed, created_at FROM provider_key",
+      "DROP TABLE provider_key",
+      "PRAGMA user_version = 5",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

@@ -11,12 +11,14 @@ public struct MaskedKeyRow: Sendable, Equatable {
   public var expiresAt: Int64?
   public var hash: [UInt8]
   public var pepperVersion: Int64
+  /// The rest of the key as a document; empty when there is none.
+  public var details: [UInt8]
   public var revision: Int64
   public var mac: [UInt8]
 
   public init(
     id: RecordID, name: String, policy: [UInt8], state: String, createdAt: Int64, expiresAt: Int64?, hash: [UInt8],
-    pepperVersion: Int64,
+    pepperVersion: Int64, details: [UInt8] = [],
     revision: Int64, mac: [UInt8]
   ) {
     self.id = id
@@ -27,6 +29,7 @@ public struct MaskedKeyRow: Sendable, Equatable {
     self.expiresAt = expiresAt
     self.hash = hash
     self.pepperVersion = pepperVersion
+    self.details = details
     self.revision = revision
     self.mac = mac
   }
@@ -99,6 +102,29 @@ public struct ObjectRow: Sendable, Equatable {
   }
 }
 
+/// Something that was done, or that happened: never a secret in it.
+public struct AuditRow: Sendable, Equatable {
+  /// Counts rows, starting at 1; 0 before it is kept.
+  public var number: Int64
+  public var at: Timestamp
+  /// On whose account: `administrator`, `trigger/NAME`, `schedule`, `rotation`.
+  public var actor: String
+  /// What: `key.revoke`.
+  public var act: String
+  /// To what: `key/ID`.
+  public var subject: String
+  /// A JSON object of texts.
+  public var details: [UInt8]
+  public init(number: Int64 = 0, at: Timestamp, actor: String, act: String, subject: String, details: [UInt8]) {
+    self.number = number
+    self.at = at
+    self.actor = actor
+    self.act = act
+    self.subject = subject
+    self.details = details
+  }
+}
+
 /// One flush of activity: records back to back, in the encoding of the audit floor.
 public struct ActivitySegment: Sendable {
   public var number: Int64
@@ -134,8 +160,8 @@ public protocol Store: AnyObject, Sendable {
 
   func providerKeys() throws(Fault) -> [ProviderKey]
   func insert(_ key: ProviderKey) throws(Fault)
-  /// Erases the row, ciphertext included; false when there was none.
-  func deleteProviderKey(_ id: RecordID) throws(Fault) -> Bool
+  /// Erases one version, or all, ciphertext included; false when there was none.
+  func deleteProviderKey(_ id: RecordID, version: UInt32?) throws(Fault) -> Bool
 
   func documents() throws(Fault) -> [DocumentRow]
   /// Keeps `save`, erases `delete` (kind and name), and sets `blob`, all or nothing.
@@ -157,6 +183,10 @@ public protocol Store: AnyObject, Sendable {
   func deleteObject(provider: String, id: String) throws(Fault)
   /// Erases those that have expired.
   func deleteObjects(expiredBy now: Timestamp) throws(Fault)
+
+  func append(_ rows: [AuditRow]) throws(Fault)
+  /// Those with a number below `number`, the newest first, as long as `body` returns true.
+  func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault)
 
   func append(_ segment: ActivitySegment) throws(Fault)
   /// Segments with records in [from, to], the newest first, as long as `body` returns true.

@@ -166,7 +166,21 @@ public final class Vault: Sendable {
 
   /// A new secret for `id`, its text to be shown once, and the hash to be kept.
   public func issueSecret(prefix: String, id: RecordID) -> IssuedSecret {
-    var secret = randomness.bytes(32)
+    issue(randomness.bytes(32), prefix: prefix, id: id)
+  }
+
+  /// The secret of version `version` that `salt` (32 random bytes, kept for as long as it may be asked for again) stands for: the
+  /// same at every call.
+  public func renewedSecret(prefix: String, id: RecordID, version: UInt32, salt: [UInt8]) -> IssuedSecret {
+    var fields = FieldEncoding()
+    fields.append("maskllm/renewed-secret/1")
+    fields.append(id.bytes)
+    fields.append(Int64(version))
+    fields.append(salt)
+    return issue(macKey.authenticate(fields.bytes.span).bytes, prefix: prefix, id: id)
+  }
+
+  private func issue(_ secret: consuming [UInt8], prefix: String, id: RecordID) -> IssuedSecret {
     var text = MaskedKeyFormat.text(prefix: prefix, id: id, secret: secret)
     defer {
       wipe(&secret)
@@ -187,15 +201,28 @@ public final class Vault: Sendable {
   // MARK: rows
 
   /// `key` as a row with its MAC.
-  public func row(for key: MaskedKey) throws(Fault) -> MaskedKeyRow {
-    guard let document = try? Self.encoder.encode(key.grant) else {
-      throw Fault(.invalidInput, "the policy cannot be written down")
+  public func row(for key: MaskedKey) throws(Fault) -> MaskedKeyRow { try rows(for: [key])[0] }
+
+  /// `keys` as rows with their MACs. Of a thousand keys, most have one of a few policies, which is written once.
+  public func rows(for keys: [MaskedKey]) throws(Fault) -> [MaskedKeyRow] {
+    var grants: [Grant: [UInt8]] = [:]
+    var details: [KeyDetails: [UInt8]] = [KeyDetails(): []]
+    var rows: [MaskedKeyRow] = []
+    rows.reserveCapacity(keys.count)
+    for key in keys {
+      guard let policy = grants[key.grant] ?? (try? Self.encoder.encode(key.grant)).map({ [UInt8]($0) }),
+        let more = details[key.details] ?? (try? Self.encoder.encode(key.details)).map({ [UInt8]($0) })
+      else { throw Fault(.invalidInput, "the key cannot be written down") }
+      grants[key.grant] = policy
+      details[key.details] = more
+      let mac = macKey.authenticate(key.authenticatedBytes(policyDocument: policy, detailsDocument: more).span).bytes
+      rows.append(
+        MaskedKeyRow(
+          id: key.id, name: key.name, policy: policy, state: key.state.rawValue, createdAt: key.createdAt.milliseconds,
+          expiresAt: key.expiresAt?.milliseconds, hash: key.hash, pepperVersion: Int64(key.pepperVersion), details: more,
+          revision: key.revision, mac: mac))
     }
-    let policy = [UInt8](document)
-    return MaskedKeyRow(
-      id: key.id, name: key.name, policy: policy, state: key.state.rawValue, createdAt: key.createdAt.milliseconds,
-      expiresAt: key.expiresAt?.milliseconds, hash: key.hash, pepperVersion: Int64(key.pepperVersion), revision: key.revision,
-      mac: macKey.authenticate(key.authenticatedBytes(policyDocument: policy).span).bytes)
+    return rows
   }
 
   /// The key of a row; throws `.tampered` when anything in it was changed outside.
@@ -207,12 +234,19 @@ public final class Vault: Sendable {
       let grant = known[row.policy] ?? (try? JSONDecoder().decode(Grant.self, from: Data(row.policy)))
     else { throw refused }
     known[row.policy] = grant
+    var details = KeyDetails()
+    if !row.details.isEmpty {
+      guard let told = try? JSONDecoder().decode(KeyDetails.self, from: Data(row.details)) else { throw refused }
+      details = told
+    }
     let key = MaskedKey(
       id: row.id, name: row.name, policy: grant.policy, sharedPolicy: grant.sharedPolicy, team: grant.team, state: state,
       createdAt: Timestamp(milliseconds: row.createdAt),
       expiresAt: row.expiresAt.map(Timestamp.init(milliseconds:)), hash: row.hash, pepperVersion: pepperVersion,
-      revision: row.revision)
-    let expected = macKey.authenticate(key.authenticatedBytes(policyDocument: row.policy).span).bytes
+      details: details, revision: row.revision)
+    let expected = macKey.authenticate(
+      key.authenticatedBytes(policyDocument: row.policy, detailsDocument: row.details).span
+    ).bytes
     guard constantTimeEqual(expected.span, row.mac.span) else { throw refused }
     return key
   }

@@ -86,7 +86,7 @@ struct AdminLink {
 
 /// A command in its own process has no data plane to tell.
 struct Nobody: SnapshotSink {
-  func publish(_ snapshot: Snapshot) async {}
+  func publish(_ snapshot: Snapshot) async -> Int { 0 }
 }
 
 /// A request on its way through the loop that this thread runs and waits for.

@@ -40,7 +40,7 @@ enum CommandTable {
     [InitCommand.command, ServeCommand.command, DemoCommand.command, StatusCommand.status, StatusCommand.unseal]
     + ProviderCommands.all + ProviderKeyCommands.all + KeyCommands.all + PolicyCommands.all + BudgetCommands.all
     + PriceCommands.all + ObjectCommands.all + ExplainCommands.all
-    + [ActivityCommand.command, CompletionsCommand.command, StatusCommand.version]
+    + AuditCommands.all + [ActivityCommand.command, CompletionsCommand.command, StatusCommand.version]
 
   static func run(_ words: [String]) throws(Fault) {
     if words.isEmpty || ["help", "--help", "-h"].contains(words[0]) { return Terminal.result(help) }

@@ -40,7 +40,7 @@ struct DemoSetup: Sendable {
       let secret = SecretBytes(copying: Array("\(DemoProvider.key)".utf8).span)
       _ = try await service.addProviderKey(provider: name, name: "demo", secret: secret)
     }
-    for key in try service.listKeys() where key.name == Self.keyName && key.state != .revoked {
+    for key in try service.listKeys() where key.name == Self.keyName && !key.state.isFinal {
       _ = try await service.changeKey(key.id, .revoke)
     }
     let created = try await service.createKey(

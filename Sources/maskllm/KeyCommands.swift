@@ -5,10 +5,12 @@ import Primitives
 import Wire
 
 enum KeyCommands {
-  static let all = [
-    create, list, show, set, change(.disable, "stop a key for now"), change(.enable, "let a disabled key work again"),
-    change(.revoke, "stop a key for good"),
-  ]
+  static let all =
+    [
+      create, list, show, set, change(.disable, "stop a key for now"), change(.enable, "let a disabled key work again"),
+      change(.revoke, "stop a key for good"),
+      change(.destroy, "erase what a revoked key's secrets could be recognised by"),
+    ] + RevokeCommands.all
 
   private static let create = Command(
     path: ["key", "create"], summary: "make a masked key and show it, once",
@@ -20,6 +22,8 @@ enum KeyCommands {
       Option(name: "expires", value: "TIME", help: "2027-01-31 or 2027-01-31T12:00:00Z, in UTC (default: never)"),
       Option(name: "count", value: "N", help: "make so many, named NAME-1, NAME-2, ... (at most 1000)"),
       Option(name: "prefix", value: "TEXT", help: "what it starts with (default: mk)"),
+      Option(name: "tag", value: "TAG", help: "what it can be found and revoked by", isRepeatable: true),
+      Option(name: "decoy", value: nil, help: "made to be found: it opens nothing, and its use is an alarm"),
       Command.json,
     ]
   ) { arguments throws(Fault) in
@@ -32,6 +36,8 @@ enum KeyCommands {
     (document.team, document.shared_policy) = (arguments.value("team"), arguments.value("policy"))
     document.policy = try PolicyOptions.document(arguments)
     (document.expires_at, document.prefix, document.count) = (arguments.value("expires"), arguments.value("prefix"), count)
+    if arguments.has("tag") { document.tags = arguments.all("tag") }
+    if arguments.has("decoy") { document.decoy = true }
     let body = try AdminLink.open(arguments).call(.post, "/v1/keys", json: document)
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
     let created: [CreatedKeyDocument] = count == nil ? [try decode(body)] : try decode(body)
@@ -62,7 +68,7 @@ enum KeyCommands {
   ) {
     arguments throws(Fault) in
     let id = try arguments.operand("ID")
-    try print(try AdminLink.open(arguments).call(.get, "/v1/keys/\(percentEncoded(id))"), arguments)
+    try show(try AdminLink.open(arguments).call(.get, "/v1/keys/\(percentEncoded(id))"), arguments)
   }
 
   private static let set = Command(
@@ -76,18 +82,22 @@ enum KeyCommands {
     var document = GrantDocument()
     (document.team, document.shared_policy) = (arguments.value("team"), arguments.value("policy"))
     document.policy = try PolicyOptions.document(arguments)
-    try print(try AdminLink.open(arguments).call(.put, "/v1/keys/\(percentEncoded(id))", json: document), arguments)
+    try show(try AdminLink.open(arguments).call(.put, "/v1/keys/\(percentEncoded(id))", json: document), arguments)
   }
 
   private static func change(_ change: MaskedKey.Change, _ summary: String) -> Command {
-    Command(path: ["key", change.rawValue], operand: "ID", summary: summary, options: Unsealing.options + [Command.json]) {
-      arguments throws(Fault) in
+    Command(
+      path: ["key", change.rawValue], operand: "ID", summary: summary,
+      options: Unsealing.options + [Option(name: "reason", value: "TEXT", help: "why; shown with the key"), Command.json]
+    ) { arguments throws(Fault) in
       let id = try arguments.operand("ID")
-      try print(try AdminLink.open(arguments).call(.post, "/v1/keys/\(percentEncoded(id))/\(change.rawValue)"), arguments)
+      let (link, target) = (try AdminLink.open(arguments), "/v1/keys/\(percentEncoded(id))/\(change.rawValue)")
+      guard let reason = arguments.value("reason") else { return try show(try link.call(.post, target), arguments) }
+      try show(try link.call(.post, target, json: ReasonDocument(reason: reason)), arguments)
     }
   }
 
-  private static func print(_ body: [UInt8], _ arguments: Arguments) throws(Fault) {
+  static func show(_ body: [UInt8], _ arguments: Arguments) throws(Fault) {
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
     let key: KeyDocument = try decode(body)
     Terminal.result(
@@ -100,6 +110,20 @@ enum KeyCommands {
       \(PolicyOptions.text(key.policy))
       created    \(key.created_at)
       expires    \(key.expires_at ?? "never")
-      """)
+      """ + more(key))
+  }
+
+  /// What most keys do not have.
+  private static func more(_ key: KeyDocument) -> String {
+    var lines: [String] = []
+    if !key.tags.isEmpty { lines.append("tags       \(key.tags.joined(separator: ", "))") }
+    if key.decoy == true { lines.append("decoy      yes: it opens nothing, and its use is an alarm") }
+    if let reason = key.reason { lines.append("because    \(Terminal.plain(reason))") }
+    if let rate = key.throttled_to { lines.append("throttled  to \(rate) requests a minute") }
+    for version in key.versions {
+      let until = version.valid_until.map { version.state == "retired" ? " since \($0)" : " until \($0)" } ?? ""
+      lines.append("version \(version.version)  made \(version.made_at), \(version.state)\(until)")
+    }
+    return lines.map { "\n\($0)" }.joined()
   }
 }

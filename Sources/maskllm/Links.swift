@@ -107,7 +107,7 @@ struct Unowned<Object: AnyObject & Sendable>: Sendable {
 final class Switchboard: SnapshotSink {
   let planes = Mutex<[(EventLoop, GatewayShard)]>([])
 
-  func publish(_ snapshot: Snapshot) async {
+  func publish(_ snapshot: Snapshot) async -> Int {
     let planes = planes.withLock { $0 }
     for (loop, shard) in planes {
       unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
@@ -117,5 +117,6 @@ final class Switchboard: SnapshotSink {
         }
       }
     }
+    return planes.count
   }
 }

@@ -53,7 +53,26 @@ enum ProviderCommands {
 }
 
 enum ProviderKeyCommands {
-  static let all = [add, list, set, release, remove]
+  static let all = [add, list, set, release, disable, enable, remove]
+
+  private static let disable = Command(
+    path: ["provider-key", "disable"], operand: "ID", summary: "stop using a provider key, for now; requests with it are cut",
+    options: Unsealing.options + [Option(name: "reason", value: "TEXT", help: "why; shown with the key"), Command.json]
+  ) { arguments throws(Fault) in
+    let id = try arguments.operand("ID")
+    let reason = ReasonDocument(reason: arguments.value("reason") ?? "disabled by an administrator")
+    let body = try AdminLink.open(arguments).call(.post, "/v1/provider-keys/\(percentEncoded(id))/disable", json: reason)
+    Terminal.result(arguments.has("json") ? String(decoding: body, as: UTF8.self) : "provider key \(id) is no longer used")
+  }
+
+  private static let enable = Command(
+    path: ["provider-key", "enable"], operand: "ID", summary: "use a disabled provider key again",
+    options: Unsealing.options + [Command.json]
+  ) { arguments throws(Fault) in
+    let id = try arguments.operand("ID")
+    let body = try AdminLink.open(arguments).call(.post, "/v1/provider-keys/\(percentEncoded(id))/enable")
+    Terminal.result(arguments.has("json") ? String(decoding: body, as: UTF8.self) : "provider key \(id) is used again")
+  }
 
   private static let add = Command(
     path: ["provider-key", "add"], operand: "PROVIDER", summary: "seal a provider's real key, read from standard input",

@@ -9,7 +9,7 @@ import Vault
 import Wire
 
 struct AdminAPITests {
-  private struct Nobody: SnapshotSink { func publish(_ snapshot: Snapshot) async {} }
+  private struct Nobody: SnapshotSink { func publish(_ snapshot: Snapshot) async -> Int { 0 } }
   private let api: AdminAPI
 
   init() throws {

@@ -49,8 +49,16 @@ struct LifecycleTests {
 
   @Test("revocation is final: no step leads back") func final() throws {
     #expect(try key(.revoked).state(after: .revoke) == .revoked)
+    #expect(try key(.revoked).state(after: .destroy) == .destroyed)
+    #expect(try key(.destroyed).state(after: .destroy) == .destroyed)
     for change in [MaskedKey.Change.enable, .disable] {
       #expect(throws: Fault(.conflict, "")) { try key(.revoked).state(after: change) }
+    }
+    for change in [MaskedKey.Change.enable, .disable, .revoke] {
+      #expect(throws: Fault(.conflict, "")) { try key(.destroyed).state(after: change) }
+    }
+    for state in [MaskedKey.State.active, .disabled] {
+      #expect(throws: Fault(.conflict, "")) { try key(state).state(after: .destroy) }
     }
   }
 
@@ -59,7 +67,9 @@ struct LifecycleTests {
     #expect(try key(.disabled).state(after: .enable) == .active)
     #expect(try key(.disabled).state(after: .disable) == .disabled)
     #expect(try key(.active).state(after: .enable) == .active)
-    for state in MaskedKey.State.allCases { #expect(try key(state).state(after: .revoke) == .revoked) }
+    for state in MaskedKey.State.allCases where state != .destroyed {
+      #expect(try key(state).state(after: .revoke) == .revoked)
+    }
   }
 }
 

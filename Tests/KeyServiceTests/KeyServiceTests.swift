@@ -13,7 +13,10 @@ struct KeyServiceTests {
   /// Remembers the last snapshot that was taken into force.
   private final class Sink: SnapshotSink {
     let last = Mutex<Snapshot?>(nil)
-    func publish(_ snapshot: Snapshot) async { last.withLock { $0 = snapshot } }
+    func publish(_ snapshot: Snapshot) async -> Int {
+      last.withLock { $0 = snapshot }
+      return 1
+    }
     func accepts(_ text: [UInt8], at now: Timestamp) -> Bool {
       guard let snapshot = last.withLock({ $0 }) else { return false }
       return (try? snapshot.authenticate(text.span, now: now)) != nil

@@ -12,7 +12,7 @@ import Vault
 import Wire
 
 struct DocumentTests {
-  private struct Nobody: SnapshotSink { func publish(_ snapshot: Snapshot) async {} }
+  private struct Nobody: SnapshotSink { func publish(_ snapshot: Snapshot) async -> Int { 0 } }
 
   private let store = MemoryStore()
   private let clock = ManualClock()

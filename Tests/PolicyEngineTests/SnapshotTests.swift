@@ -175,7 +175,7 @@ struct SnapshotTests {
     func refusal(_ after: Snapshot) -> Refusal? {
       let name = upstream.name
       do throws(Refusal) {
-        try after.stillAllows(key: id, upstream: name.span, credential: upstream.credentials[0], now: clock.now)
+        try after.stillAllows(key: id, version: 1, upstream: name.span, credential: upstream.credentials[0], now: clock.now)
         return nil
       } catch { return error }
     }

@@ -135,8 +135,8 @@ struct SQLiteStoreTests {
           id: RecordID("BBBBBBBBBBBB")!, provider: "unknown", name: "n", version: 1, sealed: [],
           createdAt: Timestamp(milliseconds: 0)))
     }
-    #expect(try store.deleteProviderKey(RecordID("AAAAAAAAAAAA")!))
-    #expect(try !store.deleteProviderKey(RecordID("AAAAAAAAAAAA")!))
+    #expect(try store.deleteProviderKey(RecordID("AAAAAAAAAAAA")!, version: nil))
+    #expect(try !store.deleteProviderKey(RecordID("AAAAAAAAAAAA")!, version: nil))
     for name in ["maskllm.db", "maskllm.db-wal"] {
       let bytes = try Corpora.data("\(folder.path)/\(name)")
       #expect(!String(decoding: bytes, as: UTF8.self).contains("CANARY"), "\(name)")

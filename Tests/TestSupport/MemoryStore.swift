@@ -15,6 +15,7 @@ public final class MemoryStore: Store, Sendable {
     var accounts: [String: [Int64: AccountRow]] = [:]
     var objects: [ObjectRow] = []
     var counted: Set<String> = []
+    var audit: [AuditRow] = []
     var isFailing = false
   }
   private let state = Mutex(State())
@@ -49,7 +50,14 @@ public final class MemoryStore: Store, Sendable {
       }
     }
   }
-  public func insert(_ rows: [MaskedKeyRow]) throws(Fault) { try write { $0.keys += rows } }
+  public func insert(_ rows: [MaskedKeyRow]) throws(Fault) {
+    try write { state in
+      for row in rows {
+        state.keys.removeAll { $0.id == row.id }
+        state.keys.append(row)
+      }
+    }
+  }
   public func providers() throws(Fault) -> [ProviderRow] { state.withLock { $0.providers } }
   public func save(_ row: ProviderRow) throws(Fault) {
     try write { state in
@@ -59,11 +67,12 @@ public final class MemoryStore: Store, Sendable {
   }
   public func providerKeys() throws(Fault) -> [ProviderKey] { state.withLock { $0.providerKeys } }
   public func insert(_ key: ProviderKey) throws(Fault) { try write { $0.providerKeys.append(key) } }
-  public func deleteProviderKey(_ id: RecordID) throws(Fault) -> Bool {
+  public func deleteProviderKey(_ id: RecordID, version: UInt32?) throws(Fault) -> Bool {
     var isDeleted = false
     try write { state in
-      isDeleted = state.providerKeys.contains { $0.id == id }
-      state.providerKeys.removeAll { $0.id == id }
+      let before = state.providerKeys.count
+      state.providerKeys.removeAll { $0.id == id && (version == nil || $0.version == version) }
+      isDeleted = state.providerKeys.count < before
     }
     return isDeleted
   }
@@ -98,6 +107,17 @@ public final class MemoryStore: Store, Sendable {
   /// Lets a test edit what is kept, as somebody with the file could.
   public func editObjects(_ edit: @Sendable (inout [ObjectRow]) -> Void) { state.withLock { edit(&$0.objects) } }
 
+  public func append(_ rows: [AuditRow]) throws(Fault) {
+    try write { state in
+      for var row in rows {
+        row.number = Int64(state.audit.count + 1)
+        state.audit.append(row)
+      }
+    }
+  }
+  public func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
+    for row in state.withLock({ $0.audit }).reversed() where row.number < number { if !body(row) { return } }
+  }
   public func append(_ segment: ActivitySegment) throws(Fault) { try write { $0.segments.append(segment) } }
   public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
     for segment in state.withLock({ $0.segments }).reversed() where segment.last >= from && segment.first <= to {

@@ -1,0 +1,171 @@
+import Audit
+import Cryptography
+import Domain
+import FoundationEssentials
+import KeyService
+import Primitives
+import Vault
+
+// Masked keys.
+extension AdminAPI {
+  private func document(_ key: MaskedKey) -> KeyDocument {
+    KeyDocument(key, isExpired: service.isExpired(key), now: service.now)
+  }
+
+  func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    let tampered = service.tamperedKeys.map {
+      KeyDocument(
+        id: $0.description, name: "", state: "tampered", policy: PolicyDocument(), created_at: "", expires_at: nil, revision: 0)
+    }
+    return try encode(try service.listKeys().map { KeyDocument($0, isExpired: service.isExpired($0)) } + tampered)
+  }
+
+  func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    let document: NewKeyDocument = try decode(
+      r, fields: ["name", "team", "shared_policy", "policy", "expires_at", "prefix", "count", "tags", "decoy"],
+      inner: ["policy": PolicyDocument.fields])
+    let expiresAt = try moment(document.expires_at)
+    let grant = try grant(document.policy, document.shared_policy, document.team)
+    let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
+    // Put together from bytes: the texts never become Strings here.
+    var body = ByteBuffer(capacity: 4096)
+    if let count = document.count {
+      body.append("[")
+      try await service.createKeys(
+        count, name: document.name, grant: grant, expiresAt: expiresAt, prefix: prefix, tags: document.tags ?? [],
+        isDecoy: document.decoy ?? false
+      ) { created in
+        if body.count > 1 { body.append(",") }
+        Self.append(created, to: &body)
+      }
+      body.append("]")
+    } else {
+      let created = try await service.createKey(
+        name: document.name, grant: grant, expiresAt: expiresAt, prefix: prefix, tags: document.tags ?? [],
+        isDecoy: document.decoy ?? false)
+      Self.append(created, to: &body)
+    }
+    let bytes = body.copy()
+    body.wipe()
+    return AdminResponse(status: 201, body: bytes)
+  }
+
+  /// Below a team or a policy, whatever those permit is the default; a key on its own has to name a provider.
+  func grant(_ policy: PolicyDocument?, _ sharedPolicy: String?, _ team: String?) throws(Fault) -> Grant {
+    let isBounded = sharedPolicy != nil || team != nil
+    return Grant(
+      policy: try (policy ?? PolicyDocument()).policy(providers: isBounded ? [Policy.any] : []), sharedPolicy: sharedPolicy,
+      team: team)
+  }
+
+  func regrantKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+    let document: GrantDocument = try decode(
+      r, fields: ["team", "shared_policy", "policy"], inner: ["policy": PolicyDocument.fields])
+    let key = try await service.regrantKey(
+      try recordID(id), try grant(document.policy, document.shared_policy, document.team))
+    return try encode(self.document(key))
+  }
+
+  static func append(_ created: borrowing CreatedKey, to body: inout ByteBuffer) {
+    body.append("{\"key\":")
+    if let key = try? JSONEncoder.stable.encode(KeyDocument(created.key, isExpired: false)) { body.append([UInt8](key)) }
+    body.append(",\"masked_key\":\"")
+    created.secret.text.append(to: &body)
+    body.append("\"}")
+  }
+
+  func showKey(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    return try encode(document(try service.key(try recordID(id))))
+  }
+
+  func changeKey(_ r: borrowing AdminRequest, _ id: String, _ change: String) async throws(Fault) -> AdminResponse {
+    guard let change = MaskedKey.Change(rawValue: change) else { throw Self.noSuchPath }
+    var reason: String?
+    if r.body.count > 0 {
+      let document: ReasonDocument = try decode(r, fields: ["reason"])
+      try Label.validate(document.reason, of: "reason")
+      reason = document.reason
+    }
+    try allow(r, query: [])
+    let key = try await service.changeKey(try recordID(id), change, reason: reason)
+    return try encode(document(key))
+  }
+
+  // MARK: rotation and revocation
+
+  func rotateKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+    let document: RotationDocument =
+      r.body.count == 0 ? RotationDocument() : try decode(r, fields: ["grace_seconds", "request_id"])
+    let rotated = try await service.rotateKey(
+      try recordID(id), grace: document.grace_seconds.map(Int64.init) ?? KeyService.graceDefault,
+      requestID: document.request_id)
+    var body = ByteBuffer(capacity: 4096)
+    Self.append(rotated, to: &body)
+    let bytes = body.copy()
+    body.wipe()
+    return AdminResponse(status: 200, body: bytes)
+  }
+
+  func retagKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+    let document: TagsDocument = try decode(r, fields: ["tags"])
+    return try encode(self.document(try await service.retagKey(try recordID(id), document.tags)))
+  }
+
+  func throttleKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+    let document: ThrottleDocument = try decode(r, fields: ["requests_per_minute", "reason"])
+    return try encode(
+      self.document(
+        try await service.throttleKey(try recordID(id), document.requests_per_minute, reason: document.reason)))
+  }
+
+  func revoke(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    let document: RevocationDocument = try decode(r, fields: RevocationDocument.fields)
+    var selection = Selection()
+    for text in document.keys ?? [] { selection.keys.append(try recordID(text)) }
+    if let n = document.version {
+      guard let version = UInt32(exactly: n), version > 0 else { throw Fault(.invalidInput, "that is no version of a key") }
+      selection.version = version
+    }
+    (selection.team, selection.tag) = (document.team, document.tag)
+    if let text = document.provider_key { selection.providerKey = try recordID(text) }
+    selection.issuedBefore = try moment(document.issued_before)
+    selection.everything = document.everything ?? false
+    let receipt = try await service.revoke(selection, reason: document.reason, isRehearsal: document.rehearse ?? false)
+    return try encode(ReceiptDocument(receipt))
+  }
+
+  // MARK: audit
+
+  func audit(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    try allow(r, query: ["act", "subject", "before", "limit"])
+    func number(_ name: String, _ range: ClosedRange<Int>, _ usual: Int) throws(Fault) -> Int {
+      guard let text = r.query[name] else { return usual }
+      guard let n = Int(text), range.contains(n) else {
+        throw Fault(.invalidInput, "'\(name)' is no number from \(range.lowerBound) to \(range.upperBound)")
+      }
+      return n
+    }
+    let entries = try service.auditLog().entries(
+      act: r.query["act"], subject: r.query["subject"], before: Int64(try number("before", 1...Int.max, Int.max)),
+      limit: try number("limit", 1...1000, 50))
+    return try encode(
+      entries.map {
+        AuditDocument(
+          number: $0.number, at: $0.at.rfc3339, actor: $0.actor, act: $0.act, subject: $0.subject, details: $0.details)
+      })
+  }
+}
+
+extension ReceiptDocument {
+  init(_ receipt: Receipt) {
+    self.init(
+      receipt: receipt.id.description, at: receipt.at.rfc3339, reason: receipt.reason, rehearsal: receipt.isRehearsal,
+      revoked: receipt.revoked.map(\.description), revoked_before: receipt.before.map(\.description),
+      retired_versions: receipt.retired.map { Version(key: $0.key.description, version: Int($0.version)) },
+      disabled_provider_key: receipt.providerKey?.description,
+      acknowledged: receipt.isRehearsal ? [] : [Node(node: "this", event_loops: receipt.acknowledged)],
+      in_force_after_us: receipt.microseconds, outstanding: [])
+  }
+}
