@@ -34,6 +34,7 @@ let package = Package(
     .systemLibrary(name: "CSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
     .target(name: "CLinuxShims"),
     .target(name: "CPriceList", exclude: ["prices.tsv"]),
     .target(name: "CCatalogue"),
@@ -51,7 +52,8 @@ let package = Package(
     // Floor 4
     floor("Vault", ["Primitives", "Cryptography", "Domain", "Storage"]),
     floor("PolicyEngine", ["Primitives", "Cryptography", "Domain", "Wire", "Storage", "Providers"]),
-    floor("Audit", ["Primitives", "Providers", "Storage"]),
+    floor("Audit", ["Primitives", "Domain", "Providers", "Storage"]),
+    floor("Leaks", ["Primitives", "Domain", "Providers", "CPCRE2"]),
     // Floor 5
     floor("KeyService", ["Primitives", "Cryptography", "Domain", "Storage", "Providers", "Vault", "PolicyEngine", "Audit"]),
     // Floor 6
@@ -67,7 +69,7 @@ let package = Package(
       name: "maskllm",
       dependencies: [
         "Primitives", "Cryptography", "Domain", "Wire", "Transport", "Storage", "Providers", "Vault", "PolicyEngine",
-        "KeyService", "Gateway", "AdminAPI", "DemoProvider", "Configuration",
+        "KeyService", "Gateway", "AdminAPI", "DemoProvider", "Configuration", "Leaks", "Audit",
       ],
       swiftSettings: house),
     // Tests
@@ -86,7 +88,8 @@ let package = Package(
     tests(
       "PolicyEngineTests",
       ["PolicyEngine", "Providers", "Cryptography", "Domain", "Wire", "Storage", "Primitives", "TestSupport"]),
-    tests("AuditTests", ["Audit", "Providers", "Storage", "Primitives", "TestSupport"]),
+    tests("LeaksTests", ["Leaks", "Domain", "Providers", "Primitives", "TestSupport"]),
+    tests("AuditTests", ["Audit", "Domain", "Providers", "Storage", "Primitives", "TestSupport"]),
     tests(
       "KeyServiceTests",
       [

@@ -22,6 +22,7 @@ build)
   library openssl libssl-dev
   library sqlite3 libsqlite3-dev
   library yaml-0.1 libyaml-dev
+  library libpcre2-8 libpcre2-dev
   need tzdata test -s /usr/share/zoneinfo/Europe/Berlin
   need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
   ;;
@@ -29,6 +30,7 @@ test)
   need python3-venv python3 -c 'import venv, ensurepip'
   need openssl command -v openssl
   need sqlite3 command -v sqlite3
+  need git command -v git
   need util-linux command -v setpriv
   # The parsers of other languages, to be compared with.
   need nodejs command -v node

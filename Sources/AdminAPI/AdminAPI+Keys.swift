@@ -9,7 +9,7 @@ import Vault
 // Masked keys.
 extension AdminAPI {
   private func document(_ key: MaskedKey) -> KeyDocument {
-    KeyDocument(key, isExpired: service.isExpired(key), now: service.now)
+    KeyDocument(key, isExpired: service.isExpired(key), now: service.now, profile: (try? service.profile(key.id)) ?? nil)
   }
 
   func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
@@ -75,8 +75,9 @@ extension AdminAPI {
     body.append("\"}")
   }
 
-  func showKey(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
+  func showKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     try allow(r, query: [])
+    await flushActivity()
     return try encode(document(try service.key(try recordID(id))))
   }
 

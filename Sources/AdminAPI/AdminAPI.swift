@@ -15,7 +15,7 @@ public final class AdminAPI: @unchecked Sendable {
   let service: KeyService
   private let version: String
   private let activityLost: @Sendable () -> Int
-  private let flushActivity: @Sendable () async -> Void
+  let flushActivity: @Sendable () async -> Void
 
   /// `flushActivity` has the loops hand over what they have recorded, so that a query sees it.
   public init(
@@ -51,11 +51,16 @@ public final class AdminAPI: @unchecked Sendable {
     case (.delete, 2, "provider-keys"): return try await removeProviderKey(r, path[1])
     case (.get, 1, "keys"): return try listKeys(r)
     case (.post, 1, "keys"): return try await createKey(r)
-    case (.get, 2, "keys"): return try showKey(r, path[1])
+    case (.get, 2, "keys"): return try await showKey(r, path[1])
     case (.post, 3, "keys") where path[2] == "rotate": return try await rotateKey(r, path[1])
     case (.put, 3, "keys") where path[2] == "tags": return try await retagKey(r, path[1])
     case (.put, 3, "keys") where path[2] == "throttle": return try await throttleKey(r, path[1])
     case (.post, 1, "revocations"): return try await revoke(r)
+    case (.get, 1, "triggers"): return try listTriggers(r)
+    case (.put, 2, "triggers"): return try await setTrigger(r, path[1])
+    case (.delete, 2, "triggers"): return try await removeTrigger(r, path[1])
+    case (.post, 2, "triggers") where path[1] == "replay": return try await replayTriggers(r)
+    case (.post, 1, "leaks"): return try await reportLeaks(r)
     case (.get, 1, "audit"): return try audit(r)
     case (.post, 3, "keys"): return try await changeKey(r, path[1], path[2])
     case (.put, 2, "keys"): return try await regrantKey(r, path[1])

@@ -140,6 +140,8 @@ public struct ActivityDocument: Codable, Sendable {
   /// Where the request came from.
   public var address: String?
   public var provider: String
+  /// Which of the provider's keys it went on with.
+  public var provider_key: String?
   public var endpoint: String?
   public var model: String
   public var outcome: String
@@ -171,6 +173,9 @@ public struct ProblemDocument: Codable, Sendable {
   public var code: String
   public var title: String
   public var hint: String?
+  public init(status: Int, code: String, title: String, hint: String? = nil) {
+    (self.status, self.code, self.title, self.hint) = (status, code, title, hint)
+  }
 }
 
 extension ProviderDocument {
@@ -187,7 +192,8 @@ extension ActivityDocument {
     let r = entry.record
     self.init(
       at: r.start.rfc3339, key: r.key?.description, key_version: r.keyVersion == 0 ? nil : Int(r.keyVersion),
-      address: r.address?.description, provider: entry.provider, endpoint: r.endpoint.map { "\($0.name)" },
+      address: r.address?.description, provider: entry.provider, provider_key: r.providerKey?.description,
+      endpoint: r.endpoint.map { "\($0.name)" },
       model: entry.model,
       outcome: r.outcome.name, code: entry.code, status: Int(r.status),
       upstream_status: r.upstreamStatus == 0 ? nil : Int(r.upstreamStatus),

@@ -1,3 +1,4 @@
+import Audit
 public import Domain
 import Primitives
 
@@ -51,6 +52,7 @@ public struct KeyDocument: Codable, Sendable {
   public var version = 1
   /// The present secret and those before it that are remembered, the newest first.
   public var versions: [KeyVersionDocument] = []
+  public var last_used_at: String?
   public var tags: [String] = []
   public var decoy: Bool?
   /// Why it stands where it stands, when that was not an administrator's doing alone.
@@ -66,6 +68,11 @@ public struct KeyVersionDocument: Codable, Sendable {
   /// `present`, `in_grace`, `on_its_way` while its successor is being delivered, or `retired`.
   public var state: String
   public var valid_until: String?
+  /// Requests with it, as far as there is a record.
+  public var requests: Int?
+  public var last_used_at: String?
+  /// From where, the first 32.
+  public var hosts: [String]?
 }
 
 /// What is asked of a rotation.
@@ -161,8 +168,17 @@ extension KeyDocument {
   }
 
   /// With its secrets, as of `now`.
-  init(_ key: MaskedKey, isExpired: Bool, now: Timestamp) {
+  init(_ key: MaskedKey, isExpired: Bool, now: Timestamp, profile: KeyProfile?) {
     self.init(key, isExpired: isExpired)
+    if let profile, profile.lastAt > 0 { last_used_at = Timestamp(milliseconds: profile.lastAt).rfc3339 }
+    defer {
+      for i in versions.indices {
+        guard let use = profile?.versions[UInt32(versions[i].version)] else { continue }
+        versions[i].requests = use.requests
+        versions[i].last_used_at = Timestamp(milliseconds: use.lastAt).rfc3339
+        versions[i].hosts = use.hosts
+      }
+    }
     guard key.state != .destroyed else { return }
     versions = [
       KeyVersionDocument(

@@ -14,13 +14,7 @@ public enum ActivityEncoding {
   ) {
     buffer.append(version)
     varint(UInt64(bitPattern: record.start.milliseconds), &buffer)
-    if let key = record.key {
-      buffer.append(1)
-      for i in 0..<8 { buffer.append(UInt8(truncatingIfNeeded: key.high >> UInt64(56 - 8 * i))) }
-      for i in 0..<4 { buffer.append(UInt8(truncatingIfNeeded: key.low >> UInt32(24 - 8 * i))) }
-    } else {
-      buffer.append(0)
-    }
+    id(record.key, &buffer)
     buffer.append(record.endpoint.map { $0.rawValue + 1 } ?? 0)
     buffer.append(record.outcome.rawValue)
     buffer.append((record.isStream ? 1 : 0) | (record.isEstimated ? 2 : 0))
@@ -42,9 +36,19 @@ public enum ActivityEncoding {
     count(record.usage.images, &buffer)
     varint(UInt64(record.keyVersion), &buffer)
     address(record.address, &buffer)
+    id(record.providerKey, &buffer)
+    varint(UInt64(record.providerKeyVersion), &buffer)
+    id(record.refusedProviderKey, &buffer)
     text(provider, &buffer)
     text(model, &buffer)
     text(code.span, &buffer)
+  }
+
+  private static func id(_ id: RecordID?, _ buffer: inout ByteBuffer) {
+    guard let id else { return buffer.append(0) }
+    buffer.append(1)
+    for i in 0..<8 { buffer.append(UInt8(truncatingIfNeeded: id.high >> UInt64(56 - 8 * i))) }
+    for i in 0..<4 { buffer.append(UInt8(truncatingIfNeeded: id.low >> UInt32(24 - 8 * i))) }
   }
 
   private static func varint(_ value: UInt64, _ buffer: inout ByteBuffer) {
@@ -113,6 +117,14 @@ public enum ActivityEncoding {
     }
     mutating func tokens() -> Int64?? { varint().map { $0 == 0 ? nil : Int64(truncatingIfNeeded: $0 - 1) } }
 
+    mutating func id() -> RecordID?? {
+      guard let isThere = byte() else { return nil }
+      guard isThere == 1 else { return .some(nil) }
+      guard at + 12 <= bytes.count, let id = RecordID(bytes.span.extracting(at..<(at + 12))) else { return nil }
+      at += 12
+      return id
+    }
+
     mutating func address() -> NetworkAddress?? {
       guard let n = byte(), [0, 4, 16].contains(n), at + Int(n) <= bytes.count else { return nil }
       if n == 0 { return .some(nil) }
@@ -127,23 +139,23 @@ public enum ActivityEncoding {
     private mutating func since(_ first: UInt8, _ version: UInt8) -> Int64?? { version < first ? .some(nil) : tokens() }
 
     mutating func entry() -> ActivityEntry? {
-      guard let version = byte(), (1...4).contains(version), let start = varint(), let hasKey = byte() else { return nil }
+      guard let version = byte(), (1...4).contains(version), let start = varint(), let key = id() else { return nil }
       var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
-      if hasKey == 1 {
-        guard at + 12 <= bytes.count, let id = RecordID(bytes.span.extracting(at..<(at + 12))) else { return nil }
-        at += 12
-        record.key = id
-      }
+      record.key = key
       guard let endpoint = byte(), let outcome = byte().flatMap(Outcome.init(rawValue:)), let stream = byte(), let status = int(),
         let upstreamStatus = int(), let bytesIn = int(), let bytesOut = int(), let duration = int(), let firstByte = int(),
         let input = tokens(), let output = tokens(), let read = tokens(), let write = tokens(), let reasoning = tokens(),
         let audioIn = since(2, version), let audioOut = since(2, version), let cost = since(2, version),
         let seconds = since(3, version), let images = since(3, version),
         let keyVersion = version < 4 ? 0 : varint(), let address = version < 4 ? .some(nil) : address(),
+        let providerKey = version < 4 ? .some(nil) : id(), let providerKeyVersion = version < 4 ? 0 : varint(),
+        let refusedProviderKey = version < 4 ? .some(nil) : id(),
         let provider = text(), let model = text(), let code = text()
       else { return nil }
       record.endpoint = endpoint == 0 ? nil : EndpointClass(rawValue: endpoint - 1)
       record.outcome = outcome
+      (record.providerKey, record.providerKeyVersion) = (providerKey, UInt32(truncatingIfNeeded: providerKeyVersion))
+      record.refusedProviderKey = refusedProviderKey
       (record.keyVersion, record.address) = (UInt32(truncatingIfNeeded: keyVersion), address)
       (record.isStream, record.isEstimated) = (stream & 1 == 1, stream & 2 == 2)
       record.cost = cost.map { NanoDollars($0) }

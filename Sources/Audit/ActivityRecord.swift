@@ -37,6 +37,11 @@ public struct ActivityRecord: Sendable {
   public var keyVersion: UInt32 = 0
   /// Where the request came from; nil when that is not known.
   public var address: NetworkAddress?
+  /// Which of the provider's keys it went on with; nil when it did not go on.
+  public var providerKey: RecordID?
+  public var providerKeyVersion: UInt32 = 0
+  /// One that the provider refused on the way, whether or not another was taken.
+  public var refusedProviderKey: RecordID?
   /// nil when no endpoint was recognised.
   public var endpoint: EndpointClass?
   public var outcome: Outcome
@@ -78,4 +83,8 @@ public struct ActivityEntry: Sendable {
   public var model: String
   /// The refusal's code, or empty.
   public var code: String
+
+  public init(record: ActivityRecord, provider: String, model: String, code: String) {
+    (self.record, self.provider, self.model, self.code) = (record, provider, model, code)
+  }
 }

@@ -22,6 +22,11 @@ public struct AuditEntry: Sendable, Equatable {
   public var act: String
   public var subject: String
   public var details: [String: String]
+
+  init(_ row: AuditRow) {
+    (number, at, actor, act, subject) = (row.number, row.at, row.actor, row.act, row.subject)
+    details = (try? JSONDecoder().decode([String: String].self, from: Data(row.details))) ?? [:]
+  }
 }
 
 /// The record of acts: what is in it had been written durably before it was done.
@@ -40,6 +45,17 @@ public struct AuditLog {
       subjects.map { AuditRow(at: now, actor: actor.name, act: act, subject: $0, details: [UInt8](body)) })
   }
 
+  /// All since `moment`, the newest first.
+  public func entries(since moment: Timestamp) throws(Fault) -> [AuditEntry] {
+    var found: [AuditEntry] = []
+    try store.forEachAuditRow(before: .max) { row in
+      guard row.at >= moment else { return false }
+      found.append(AuditEntry(row))
+      return true
+    }
+    return found
+  }
+
   /// The newest first. `act` may be the first part of a name: `key` finds `key.revoke`.
   public func entries(
     act: String? = nil, subject: String? = nil, before number: Int64 = .max, limit: Int
@@ -49,10 +65,7 @@ public struct AuditLog {
       guard act.map({ row.act == $0 || row.act.hasPrefix("\($0).") }) ?? true, subject.map({ row.subject == $0 }) ?? true else {
         return true
       }
-      let details = (try? JSONDecoder().decode([String: String].self, from: Data(row.details))) ?? [:]
-      found.append(
-        AuditEntry(
-          number: row.number, at: row.at, actor: row.actor, act: row.act, subject: row.subject, details: details))
+      found.append(AuditEntry(row))
       return found.count < limit
     }
     return found

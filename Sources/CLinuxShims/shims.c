@@ -72,3 +72,5 @@ int linux_harden(void) {
   int failed = setrlimit(RLIMIT_CORE, &none);
   return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) | failed;
 }
+
+int linux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }

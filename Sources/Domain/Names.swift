@@ -15,6 +15,11 @@ public enum ProviderName {
 public enum Label {
   public static let lengthMax = 100
 
+  /// `text` as a label, whatever it is: what others have written into it is cut and made harmless.
+  public static func fitting(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.prefix(lengthMax).map { (32...126).contains($0.value) ? $0 : "?" }))
+  }
+
   public static func validate(_ text: String, of what: String) throws(Fault) {
     guard (1...lengthMax).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 32 && $0 != 127 }) else {
       throw Fault(.invalidInput, "that \(what) cannot be used", hint: "use 1 to \(lengthMax) bytes without control characters")

@@ -86,6 +86,7 @@ extension Exchange {
         tried &= ~(1 << UInt64(position))
         throw .anotherKey
       }
+      record.refusedProviderKey = credential!.keyID
       // What is refused may be the token or what it stands for.
       let status = token == nil && !told.blamesKey ? head.status : 403
       let isNew = credential!.health.refused(status: status, now: monotonicNanoseconds())

@@ -118,6 +118,7 @@ struct Exchange: ~Copyable {
       try await client.flush()
       return client.head.isKeepAlive && client.isBodyRead
     }
+    if let isReusable = try await takeLeakReport(&client) { return isReusable }
     // A client that goes while it is told why is recorded like any other.
     defer { finishRecord(client) }
     do throws(Ending) {
@@ -281,6 +282,7 @@ struct Exchange: ~Copyable {
     settle()
     record.key = keyID
     record.endpoint = endpoint?.kind
+    if isSent, let credential { (record.providerKey, record.providerKeyVersion) = (credential.keyID, credential.version) }
     record.durationMicroseconds = Int((monotonicNanoseconds() - started) / 1000)
     let asked = model.isEmpty ? work.reader.model : model
     let answered = work.meter.model

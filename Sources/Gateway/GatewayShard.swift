@@ -37,6 +37,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let desk: any LedgerDesk
   let tokens: any TokenDesk
   let objects: any ObjectDesk
+  let leaks: any LeakDesk
   private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
   var edits: [RequestReader.Edit] = []
@@ -57,7 +58,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   public init(
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
     sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk,
-    objects: any ObjectDesk, log: any OperatorLog,
+    objects: any ObjectDesk, leaks: any LeakDesk, log: any OperatorLog,
     randomness: any Randomness = SystemRandomness()
   ) {
     self.loop = loop
@@ -70,6 +71,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.desk = desk
     self.tokens = tokens
     self.objects = objects
+    self.leaks = leaks
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     adoptPools(of: snapshot)

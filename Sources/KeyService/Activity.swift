@@ -4,7 +4,12 @@ public import Storage
 
 // The record of requests.
 extension KeyService {
-  public func keep(_ segment: ActivitySegment) throws(Fault) { try store.append(segment) }
+  /// Keeps a segment, and judges it.
+  public func keep(_ segment: ActivitySegment) throws(Fault) {
+    var segment = segment
+    segment.number = try store.append(segment)
+    try judge(segment)
+  }
 
   public func activity(_ query: ActivityQuery) throws(Fault) -> [ActivityEntry] { try query.run(store) }
 }

@@ -44,6 +44,13 @@ public final class KeyService: @unchecked Sendable {
   public internal(set) var health: [RecordID: CredentialHealth] = [:]
   /// Made a moment ago and not kept yet.
   var pendingObjects: [ObjectPlace: ProviderObject] = [:]
+  /// Yours; see `allTriggers`.
+  public internal(set) var ownTriggers: [String: Trigger] = [:]
+  /// nil until something is judged.
+  var engine: TriggerEngine?
+  /// The number of the last segment that was judged.
+  var judgedUpTo: Int64 = 0
+  var pendingVerdicts: [Verdict] = []
   private let counters = Counters()
   /// When time alone next changes what a key may do, in milliseconds since 1970.
   var due: Int64?
@@ -162,6 +169,11 @@ public final class KeyService: @unchecked Sendable {
     let acknowledged = await sink.publish(snapshot())
     due = nextMoment(after: clock.now)
     return acknowledged
+  }
+
+  /// Takes into force what time alone has changed since the last time: ends of grace periods and keys.
+  public func takeTime() async {
+    if let due, clock.now.milliseconds >= due { await publish() }
   }
 
   /// Writes down what is about to be done. Where it cannot be, it throws, and is not done.

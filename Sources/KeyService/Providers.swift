@@ -15,7 +15,9 @@ extension KeyService {
   public func setProvider(_ provider: Provider) async throws(Fault) {
     let vault = try requireVault()
     try ProviderName.validate(provider.name)
-    guard provider.name != "healthz" else { throw Fault(.invalidInput, "the name 'healthz' is taken by the gateway itself") }
+    guard !["healthz", "leaks"].contains(provider.name) else {
+      throw Fault(.invalidInput, "the name '\(provider.name)' is taken by the gateway itself")
+    }
     guard catalogue[provider.kind] != nil else {
       throw Fault(
         .notFound, "there is no kind of provider '\(provider.kind.prefix(40))'", hint: "see 'maskllm provider kinds'")

@@ -7,7 +7,7 @@ import Vault
 
 /// What kinds of document there are.
 public enum DocumentKind: String, Sendable, CaseIterable {
-  case team, policy, budget, price
+  case team, policy, budget, price, trigger
   case providerKey = "provider-key"
 
   /// How acts on it are named.
@@ -45,6 +45,7 @@ extension KeyService {
         .tampered, "teams, policies, budgets or prices were added, removed or replaced outside maskllm", hint: "restore a backup")
     }
     (documents, teams, sharedPolicies, budgets, priceOverrides, pools) = ([:], [:], [:], [:], [:], [:])
+    ownTriggers = [:]
     for row in rows {
       guard let kind = DocumentKind(rawValue: row.kind) else {
         throw Fault(.storage, "the store has a document of a kind that is not known here", hint: "upgrade maskllm")
@@ -57,6 +58,7 @@ extension KeyService {
       case .providerKey:
         guard let id = RecordID(row.name) else { throw Fault(.tampered, "provider key '\(row.name)' cannot be read") }
         pools[id] = try vault.document(from: row)
+      case .trigger: ownTriggers[row.name] = try vault.document(from: row)
       case .price:
         guard let name = PriceName(row.name) else { throw Fault(.tampered, "price '\(row.name)' cannot be read") }
         priceOverrides[name] = try vault.document(from: row)
@@ -71,7 +73,7 @@ extension KeyService {
   }
 
   /// Keeps `document` under the manifest; nil erases it.
-  private func write(_ kind: DocumentKind, _ name: String, _ document: (some Encodable)?) throws(Fault) {
+  func write(_ kind: DocumentKind, _ name: String, _ document: (some Encodable)?) throws(Fault) {
     let vault = try requireVault()
     let place = DocumentPlace(kind: kind, name: name)
     var after = documents
@@ -88,7 +90,7 @@ extension KeyService {
     documents = after
   }
 
-  private func erase(_ kind: DocumentKind, _ name: String) throws(Fault) {
+  func erase(_ kind: DocumentKind, _ name: String) throws(Fault) {
     _ = try requireVault()
     guard documents[DocumentPlace(kind: kind, name: name)] != nil else {
       throw Fault(.notFound, "there is no \(kind.rawValue) '\(name.prefix(64))'", hint: "see 'maskllm \(kind.rawValue) list'")

@@ -36,4 +36,6 @@ extension Fault.Code {
   public static let unsealFailed: Self = "unseal_failed"
   public static let forbidden: Self = "forbidden"
   public static let system: Self = "system"
+  /// Somebody outside did not answer.
+  public static let unavailable: Self = "unavailable"
 }

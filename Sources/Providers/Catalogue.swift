@@ -15,6 +15,9 @@ public final class CatalogueEntry: Sendable {
   public let priceList: String?
   /// What its real keys look like, as a regular expression; for finding leaked ones.
   public let keyPattern: String?
+  /// The same for keys that anything could look like: they count where one of `keyWords` (lower case) is on the line.
+  public let keyPatternNear: String?
+  public let keyWords: [[UInt8]]
   /// What its chat endpoint calls the limit of an answer.
   public let outputLimit: RequestReader.StaticName
   /// Whether a chat stream tells its usage only when asked to.
@@ -122,6 +125,14 @@ public final class CatalogueEntry: Sendable {
     self.errors = errors
     priceList = take("prices")?.text
     keyPattern = take("key_pattern")?.text
+    keyPatternNear = take("key_pattern_near")?.text
+    let words = take("key_words")
+    keyWords = (words?.text ?? "").split(separator: " ").map { Array($0.utf8) }
+    guard (keyPatternNear == nil) == keyWords.isEmpty,
+      keyWords.allSatisfy({ $0 == Array(String(decoding: $0, as: UTF8.self).lowercased().utf8) })
+    else {
+      throw fault(words?.line ?? root.line, "'key_pattern_near' goes with 'key_words', in lower case and parted by spaces")
+    }
     switch take("output_limit") {
     case nil, ("max_tokens", _)?: outputLimit = .maxTokens
     case ("max_completion_tokens", _)?: outputLimit = .maxCompletionTokens

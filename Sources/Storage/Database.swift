@@ -57,6 +57,9 @@ final class Database {
   /// Rows changed by the last statement.
   var changes: Int { unsafe Int(sqlite3_changes(handle)) }
 
+  /// The number of the row that the last insert made.
+  var lastRow: Int64 { unsafe sqlite3_last_insert_rowid(handle) }
+
   /// Hands each row to `row` as long as it returns true.
   func query(_ sql: StaticString, _ values: [SQLValue] = [], _ row: ([SQLValue]) -> Bool) throws(Fault) {
     let statement = try unsafe prepare(sql)

@@ -242,53 +242,6 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     try database.run("DELETE FROM account WHERE name = ?1 AND start_ms < ?2", [.text(name), .integer(start)])
   }
 
-  // MARK: audit
-
-  public func append(_ rows: [AuditRow]) throws(Fault) {
-    try database.transaction { () throws(Fault) in
-      for row in rows {
-        try database.run(
-          "INSERT INTO audit(at, actor, act, subject, details) VALUES(?1, ?2, ?3, ?4, ?5)",
-          [.integer(row.at.milliseconds), .text(row.actor), .text(row.act), .text(row.subject), .blob(row.details)])
-      }
-    }
-  }
-
-  public func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
-    try database.query(
-      "SELECT number, at, actor, act, subject, details FROM audit WHERE number < ?1 ORDER BY number DESC", [.integer(number)]
-    ) { r in
-      body(
-        AuditRow(
-          number: r[0].integer ?? 0, at: Timestamp(milliseconds: r[1].integer ?? 0), actor: r[2].text ?? "", act: r[3].text ?? "",
-          subject: r[4].text ?? "", details: r[5].blob ?? []))
-    }
-  }
-
-  // MARK: activity
-
-  public func append(_ segment: ActivitySegment) throws(Fault) {
-    try database.run(
-      "INSERT INTO activity(first_ms, last_ms, count, records) VALUES(?1, ?2, ?3, ?4)",
-      [
-        .integer(segment.first.milliseconds), .integer(segment.last.milliseconds), .integer(Int64(segment.count)),
-        .blob(segment.records),
-      ])
-  }
-
-  public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
-    try database.query(
-      "SELECT number, first_ms, last_ms, count, records FROM activity WHERE last_ms >= ?1 AND first_ms <= ?2 ORDER BY number DESC",
-      [.integer(from.milliseconds), .integer(to.milliseconds)]
-    ) { r in
-      body(
-        ActivitySegment(
-          number: r[0].integer ?? 0, first: Timestamp(milliseconds: r[1].integer ?? 0),
-          last: Timestamp(milliseconds: r[2].integer ?? 0),
-          count: Int(r[3].integer ?? 0), records: r[4].blob ?? []))
-    }
-  }
-
   public func dataVersion() throws(Fault) -> Int64 {
     var version: Int64 = 0
     try database.query("PRAGMA data_version") { row in

@@ -71,6 +71,11 @@ enum Schema {
       "DROP TABLE provider_key",
       "PRAGMA user_version = 5",
     ],
+    [
+      "CREATE TABLE profile(key_id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID",
+      "CREATE TABLE profile_state(one INTEGER PRIMARY KEY CHECK(one = 1), up_to INTEGER NOT NULL) STRICT",
+      "PRAGMA user_version = 6",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

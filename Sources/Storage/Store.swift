@@ -184,11 +184,19 @@ public protocol Store: AnyObject, Sendable {
   /// Erases those that have expired.
   func deleteObjects(expiredBy now: Timestamp) throws(Fault)
 
+  /// How keys are used, as documents; what they were made of goes up to the segment `upTo`.
+  func profiles() throws(Fault) -> (rows: [(id: RecordID, body: [UInt8])], upTo: Int64)
+  /// Keeps profiles and how far they go, all or nothing.
+  func save(profiles: [(id: RecordID, body: [UInt8])], upTo: Int64) throws(Fault)
+
   func append(_ rows: [AuditRow]) throws(Fault)
   /// Those with a number below `number`, the newest first, as long as `body` returns true.
   func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault)
 
-  func append(_ segment: ActivitySegment) throws(Fault)
+  /// Returns the segment's number: they count up.
+  func append(_ segment: ActivitySegment) throws(Fault) -> Int64
+  /// Segments with a number above `number`, in the order in which they were kept, as long as `body` returns true.
+  func forEachSegment(after number: Int64, _ body: (ActivitySegment) -> Bool) throws(Fault)
   /// Segments with records in [from, to], the newest first, as long as `body` returns true.
   func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault)
 

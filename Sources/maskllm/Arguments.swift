@@ -18,6 +18,11 @@ struct Arguments {
   init(_ words: [String], options: [Option]) throws(Fault) {
     var rest = words[...]
     while let word = rest.popFirst() {
+      // Behind two dashes stands what is not for us.
+      if word == "--" {
+        operands += rest
+        break
+      }
       guard word.hasPrefix("--"), word.count > 2 else {
         guard !word.hasPrefix("-") || word == "-" else {
           throw Fault(.invalidInput, "there is no option '\(word)'", hint: "options start with --")

@@ -39,8 +39,10 @@ enum CommandTable {
   static let all: [Command] =
     [InitCommand.command, ServeCommand.command, DemoCommand.command, StatusCommand.status, StatusCommand.unseal]
     + ProviderCommands.all + ProviderKeyCommands.all + KeyCommands.all + PolicyCommands.all + BudgetCommands.all
-    + PriceCommands.all + ObjectCommands.all + ExplainCommands.all
-    + AuditCommands.all + [ActivityCommand.command, CompletionsCommand.command, StatusCommand.version]
+    + PriceCommands.all + TriggerCommands.all + ObjectCommands.all + ExplainCommands.all
+    + AuditCommands.all + RunCommands.all + [
+      ScanCommand.command, ActivityCommand.command, CompletionsCommand.command, StatusCommand.version,
+    ]
 
   static func run(_ words: [String]) throws(Fault) {
     if words.isEmpty || ["help", "--help", "-h"].contains(words[0]) { return Terminal.result(help) }

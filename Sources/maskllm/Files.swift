@@ -14,6 +14,17 @@ enum Files {
     return "\(home)/.maskllm"
   }
 
+  /// All of this process's environment, as `NAME=VALUE`.
+  static var environment: [String] {
+    var all: [String] = []
+    var at = unsafe environ
+    while let entry = unsafe at.pointee {
+      unsafe all.append(String(cString: entry))
+      unsafe at += 1
+    }
+    return all
+  }
+
   static func environment(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
 
   /// The content of a small file; nil when there is none.

@@ -123,6 +123,12 @@ enum KeyCommands {
     for version in key.versions {
       let until = version.valid_until.map { version.state == "retired" ? " since \($0)" : " until \($0)" } ?? ""
       lines.append("version \(version.version)  made \(version.made_at), \(version.state)\(until)")
+      guard let requests = version.requests, let hosts = version.hosts else { continue }
+      let number = hosts.count == 1 ? "1 host" : "\(hosts.count) hosts"
+      let still = version.state == "present" ? "" : " still"
+      lines.append(
+        "           \(number)\(still) used it: \(hosts.joined(separator: ", ")); \(requests) requests, the last at \(version.last_used_at ?? "")"
+      )
     }
     return lines.map { "\n\($0)" }.joined()
   }

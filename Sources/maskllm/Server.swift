@@ -1,6 +1,8 @@
 import AdminAPI
 import Cryptography
 import DemoProvider
+import Audit
+import Domain
 import Gateway
 import Glibc
 import KeyService
@@ -21,6 +23,9 @@ final class Server: @unchecked Sendable {
   private let tls: TLSContextBox?
   private var planes: [Plane] = []
   private let tokens: TokenKeeper
+  private let outside: OutsideWorld
+  /// On the control loop, once it runs.
+  private(set) var leaks: LeakIntake?
   private let lost = Atomic<Int>(0)
   private let stop = LoopEvent()
   private let stopped = LoopEvent()
@@ -53,6 +58,8 @@ final class Server: @unchecked Sendable {
     }
     let connector = Connector(resolver: NameResolver(), proxy: try ProxySettings(environment: environment))
     let clientTLS = ClientTLS()
+    outside = OutsideWorld(
+      connector: connector, tls: clientTLS, control: control, hooksFolder: "\(dataDirectory)/hooks")
     tokens = TokenKeeper(connector: connector, loop: control, tls: clientTLS, log: log)
     for _ in 0..<settings.loops {
       let loop = EventLoop()
@@ -61,7 +68,7 @@ final class Server: @unchecked Sendable {
         tls: clientTLS,
         sink: ActivityLink(server: Unowned(self), control: control), desk: LedgerLink(server: Unowned(self), control: control),
         tokens: TokenLink(keeper: tokens, control: control), objects: ObjectLink(server: Unowned(self), control: control),
-        log: log)
+        leaks: LeakLink(server: Unowned(self), control: control), log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )
@@ -100,6 +107,7 @@ final class Server: @unchecked Sendable {
         let api = AdminAPI(
           service: self.service, version: Version.text, activityLost: { self.lost.load(ordering: .relaxed) },
           flushActivity: { await self.flush() })
+        self.leaks = LeakIntake(settings: self.settings.leaks, api: api, outside: self.outside, log: self.log) { self.tell($0) }
         let adminServer = HTTPServer(loop: self.control, handler: AdminHandler(api: api), limits: adminLimits)
         do throws(Fault) {
           let result = try await demo?.install(in: self.service)
@@ -114,6 +122,9 @@ final class Server: @unchecked Sendable {
         await self.stop.wait()
         await self.drain()
         _ = self.keepObjects()
+        do throws(Fault) { try self.service.keepProfiles() } catch {
+          self.log.warn("what is known of how keys are used could not be kept: \(error)")
+        }
         do throws(Fault) { try self.service.closeLedger() } catch { self.log.warn("the ledger could not be closed: \(error)") }
         adminServer.drain()
         demoServer?.drain()
@@ -209,6 +220,23 @@ final class Server: @unchecked Sendable {
       lost.add(segment.count, ordering: .relaxed)
       log.warn("activity could not be kept: \(error)")
     }
+    if service.hasVerdicts { Task(executorPreference: control) { await self.actOnVerdicts() } }
+  }
+
+  // MARK: triggers
+
+  private func actOnVerdicts() async {
+    do throws(Fault) { for outcome in try await service.actOnVerdicts() { tell(outcome) } } catch {
+      log.warn("what triggers say could not be written down, and was not done: \(error)")
+    }
+  }
+
+  func tell(_ outcome: TriggerOutcome) {
+    let subject = outcome.verdict.key.map { "key \($0)" } ?? "provider key \(outcome.verdict.providerKey?.description ?? "")"
+    let did = outcome.isShadow ? "would \(outcome.action.rawValue)" : outcome.did ?? "alert"
+    // What others have written stays on one line.
+    log.warn(
+      Label.fitting("trigger '\(outcome.verdict.trigger)' (\(did)): \(subject)") + ": " + Label.fitting(outcome.verdict.because))
   }
 
   // MARK: ledger
@@ -242,11 +270,22 @@ final class Server: @unchecked Sendable {
       do throws(Fault) { try service.settleLedger() } catch { log.warn("the ledger could not be written: \(error)") }
       _ = keepObjects()
       turns += 1
+      await service.takeTime()
+      if turns % 25 == 0 { await keepWatch() }
       guard turns % 18_000 == 1 else { continue }
       do throws(Fault) { try service.forgetExpiredObjects() } catch {
         log.warn("expired objects could not be forgotten: \(error)")
       }
     }
+  }
+
+  /// What time alone brings about.
+  private func keepWatch() async {
+    do throws(Fault) {
+      try service.watch()
+      try service.keepProfiles()
+    } catch { log.warn("what is known of how keys are used could not be kept: \(error)") }
+    if service.hasVerdicts { await actOnVerdicts() }
   }
 
   /// Keeps what was noted of objects; false when it could not be.

@@ -16,6 +16,7 @@ struct ServerSettings {
   var certificateFile: String?
   var keyFile: String?
   var gateway = GatewayLimits()
+  var leaks = LeakSettings()
 
   init(_ arguments: Arguments, dataDirectory: String) throws(Fault) {
     let path = arguments.value("config") ?? "\(dataDirectory)/maskllm.yaml"
@@ -75,6 +76,20 @@ struct ServerSettings {
         throw Fault(.invalidInput, "'public_url' is no address of a gateway", hint: "write it as https://llm.example.com")
       }
       gateway.publicURL = Array(text.utf8)
+    }
+    leaks.keysFile = s.text("leaks.github_keys_file")
+    leaks.keysAuthorityFile = s.text("leaks.github_keys_ca_file")
+    if let url = s.text("leaks.github_keys_url") {
+      guard (try? BaseURL(url)) != nil else {
+        throw Fault(.invalidInput, "'leaks.github_keys_url' is no URL", hint: "start it with https://")
+      }
+      leaks.keysURL = url
+    }
+    if let text = s.text("leaks.unsigned") {
+      guard ["accept", "refuse"].contains(text) else {
+        throw Fault(.invalidInput, "'leaks.unsigned' is accept or refuse")
+      }
+      leaks.signedOnly = text == "refuse"
     }
     try set(&gateway.flushMilliseconds, "activity.flush_ms", 10...60_000)
     try set(&gateway.client.idleMilliseconds, "timeouts.upstream_idle_ms", 100...3_600_000)

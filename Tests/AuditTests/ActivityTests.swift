@@ -77,7 +77,7 @@ struct ActivityTests {
       }
     }
     let segments = [even.take(), odd.take()]
-    for segment in segments { try store.append(try #require(segment)) }
+    for segment in segments { _ = try store.append(try #require(segment)) }
     var query = ActivityQuery()
     query.limit = 10
     #expect(

@@ -7,11 +7,14 @@ import Testing
 /// Google's and C2SP's vectors for every primitive that a secret passes through.
 struct WycheproofTests {
   struct File: Decodable { let testGroups: [Group] }
-  struct Group: Decodable { let tests: [Vector] }
+  struct Group: Decodable {
+    let tests: [Vector]
+    let publicKeyDer: String?
+  }
   struct Vector: Decodable {
     let tcId: Int
     let result: String
-    let key, iv, aad, msg, ct, tag, ikm, salt, info, okm: String?
+    let key, iv, aad, msg, ct, tag, ikm, salt, info, okm, sig: String?
     let size: Int?
     func bytes(_ field: KeyPath<Vector, String?>) -> [UInt8] { Primitives.bytes(hexadecimal: self[keyPath: field] ?? "")! }
   }
@@ -54,6 +57,27 @@ struct WycheproofTests {
       }
     }
     print("\(name): \(run) vectors run, \(otherSizes) of sizes that the wrapper refuses by design")
+  }
+
+  @Test("ECDSA over P-256: right signatures pass, and no others") func ecdsa() throws {
+    guard let folder = Corpora.folder("wycheproof/testvectors_v1") else { return }
+    let data = Data(try Corpora.data("\(folder)/ecdsa_secp256r1_sha256_test.json"))
+    var count = 0
+    for group in try JSONDecoder().decode(File.self, from: data).testGroups {
+      let key = Primitives.bytes(hexadecimal: try #require(group.publicKeyDer))!
+      for v in group.tests {
+        count += 1
+        let isRight = ECDSASignature.verify(v.bytes(\.sig).span, of: v.bytes(\.msg).span, publicKey: key.span)
+        #expect(isRight == (v.result == "valid"), "case \(v.tcId)")
+      }
+      // The right signature with bytes behind the key, and with what is no key.
+      guard let good = group.tests.first(where: { $0.result == "valid" }) else { continue }
+      for other in [key + [0], [1, 2, 3], []] {
+        let isTaken = ECDSASignature.verify(good.bytes(\.sig).span, of: good.bytes(\.msg).span, publicKey: other.span)
+        #expect(!isTaken)
+      }
+    }
+    #expect(count > 450)
   }
 
   @Test("HMAC-SHA-256 agrees with every vector") func hmac() throws {

@@ -8,11 +8,12 @@ struct Floors {
   static let floor: [String: Int] = [
     "Primitives": 1, "Cryptography": 2, "Domain": 2, "Wire": 2, "Transport": 3, "Storage": 3, "Configuration": 2, "Providers": 3,
     "Vault": 4,
-    "PolicyEngine": 4, "Audit": 4, "KeyService": 5, "Gateway": 6, "AdminAPI": 6, "MaskLLM": 6, "DemoProvider": 6, "maskllm": 7,
+    "PolicyEngine": 4, "Audit": 4, "Leaks": 4, "KeyService": 5, "Gateway": 6, "AdminAPI": 6, "MaskLLM": 6, "DemoProvider": 6,
+    "maskllm": 7,
   ]
   static let doors = [
     "CSodium": "Cryptography", "CCrypto": "Cryptography", "CSSL": "Transport", "CLinuxShims": "Transport", "CSQLite": "Storage",
-    "CYAML": "Configuration", "CPriceList": "Providers", "CCatalogue": "Providers",
+    "CYAML": "Configuration", "CPCRE2": "Leaks", "CPriceList": "Providers", "CCatalogue": "Providers",
   ]
   static let system: Set<String> = ["Glibc", "Synchronization", "FoundationEssentials", "Swift"]
 

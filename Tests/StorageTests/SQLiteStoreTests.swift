@@ -40,7 +40,7 @@ struct SQLiteStoreTests {
       let store = try create(folder)
       try store.setBlobs([("a", [1, 2]), ("b", [])])
       try store.save(row("AAAAAAAAAAAA"))
-      try store.append(
+      _ = try store.append(
         ActivitySegment(first: Timestamp(milliseconds: 5), last: Timestamp(milliseconds: 9), count: 2, records: [7]))
       for name in ["maskllm.db", "maskllm.db-wal", "maskllm.db-shm", "lock"] {
         #expect(try folder.mode(name) == 0o600, "\(name)")

@@ -16,6 +16,8 @@ public final class MemoryStore: Store, Sendable {
     var objects: [ObjectRow] = []
     var counted: Set<String> = []
     var audit: [AuditRow] = []
+    var profiles: [RecordID: [UInt8]] = [:]
+    var upTo: Int64 = 0
     var isFailing = false
   }
   private let state = Mutex(State())
@@ -118,7 +120,28 @@ public final class MemoryStore: Store, Sendable {
   public func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
     for row in state.withLock({ $0.audit }).reversed() where row.number < number { if !body(row) { return } }
   }
-  public func append(_ segment: ActivitySegment) throws(Fault) { try write { $0.segments.append(segment) } }
+  public func append(_ segment: ActivitySegment) throws(Fault) -> Int64 {
+    var number: Int64 = 0
+    try write { state in
+      number = Int64(state.segments.count + 1)
+      var segment = segment
+      segment.number = number
+      state.segments.append(segment)
+    }
+    return number
+  }
+  public func forEachSegment(after number: Int64, _ body: (ActivitySegment) -> Bool) throws(Fault) {
+    for segment in state.withLock({ $0.segments }) where segment.number > number { if !body(segment) { return } }
+  }
+  public func profiles() throws(Fault) -> (rows: [(id: RecordID, body: [UInt8])], upTo: Int64) {
+    state.withLock { ($0.profiles.map { ($0.key, $0.value) }, $0.upTo) }
+  }
+  public func save(profiles: [(id: RecordID, body: [UInt8])], upTo: Int64) throws(Fault) {
+    try write { state in
+      for (id, body) in profiles { state.profiles[id] = body }
+      state.upTo = upTo
+    }
+  }
   public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
     for segment in state.withLock({ $0.segments }).reversed() where segment.last >= from && segment.first <= to {
       if !body(segment) { return }

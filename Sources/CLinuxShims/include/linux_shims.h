@@ -29,3 +29,5 @@ int linux_set_nonblocking(int fd);
 uint64_t linux_coarse_ms(void);
 /// No core dump; not dumpable, so that no other process of the user can attach or read /proc/self/mem.
 int linux_harden(void);
+/// The two ends of a pipe, both close-on-exec from the start.
+int linux_pipe(int *_Nonnull ends);

@@ -1,0 +1,91 @@
+import Domain
+public import Primitives
+
+// What happened: acts, requests, and how keys are used.
+extension SQLiteStore {
+  // MARK: audit
+
+  public func append(_ rows: [AuditRow]) throws(Fault) {
+    try database.transaction { () throws(Fault) in
+      for row in rows {
+        try database.run(
+          "INSERT INTO audit(at, actor, act, subject, details) VALUES(?1, ?2, ?3, ?4, ?5)",
+          [.integer(row.at.milliseconds), .text(row.actor), .text(row.act), .text(row.subject), .blob(row.details)])
+      }
+    }
+  }
+
+  public func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
+    try database.query(
+      "SELECT number, at, actor, act, subject, details FROM audit WHERE number < ?1 ORDER BY number DESC", [.integer(number)]
+    ) { r in
+      body(
+        AuditRow(
+          number: r[0].integer ?? 0, at: Timestamp(milliseconds: r[1].integer ?? 0), actor: r[2].text ?? "", act: r[3].text ?? "",
+          subject: r[4].text ?? "", details: r[5].blob ?? []))
+    }
+  }
+
+  // MARK: activity
+
+  public func append(_ segment: ActivitySegment) throws(Fault) -> Int64 {
+    try database.run(
+      "INSERT INTO activity(first_ms, last_ms, count, records) VALUES(?1, ?2, ?3, ?4)",
+      [
+        .integer(segment.first.milliseconds), .integer(segment.last.milliseconds), .integer(Int64(segment.count)),
+        .blob(segment.records),
+      ])
+    return database.lastRow
+  }
+
+  public func forEachSegment(after number: Int64, _ body: (ActivitySegment) -> Bool) throws(Fault) {
+    try database.query(
+      "SELECT number, first_ms, last_ms, count, records FROM activity WHERE number > ?1 ORDER BY number", [.integer(number)]
+    ) { r in body(ActivitySegment(r)) }
+  }
+
+  public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
+    try database.query(
+      "SELECT number, first_ms, last_ms, count, records FROM activity WHERE last_ms >= ?1 AND first_ms <= ?2 ORDER BY number DESC",
+      [.integer(from.milliseconds), .integer(to.milliseconds)]
+    ) { r in
+      body(ActivitySegment(r))
+    }
+  }
+
+  // MARK: profiles
+
+  public func profiles() throws(Fault) -> (rows: [(id: RecordID, body: [UInt8])], upTo: Int64) {
+    var rows: [(id: RecordID, body: [UInt8])] = []
+    var upTo: Int64 = 0
+    try database.query("SELECT key_id, body FROM profile") { r in
+      if let id = r[0].text.flatMap({ RecordID($0) }), let body = r[1].blob { rows.append((id, body)) }
+      return true
+    }
+    try database.query("SELECT up_to FROM profile_state") { r in
+      upTo = r[0].integer ?? 0
+      return false
+    }
+    return (rows, upTo)
+  }
+
+  public func save(profiles: [(id: RecordID, body: [UInt8])], upTo: Int64) throws(Fault) {
+    try database.transaction { () throws(Fault) in
+      for (id, body) in profiles {
+        try database.run(
+          "INSERT INTO profile(key_id, body) VALUES(?1, ?2) ON CONFLICT(key_id) DO UPDATE SET body = ?2",
+          [.text(id.description), .blob(body)])
+      }
+      try database.run(
+        "INSERT INTO profile_state(one, up_to) VALUES(1, ?1) ON CONFLICT(one) DO UPDATE SET up_to = ?1", [.integer(upTo)])
+    }
+  }
+}
+
+extension ActivitySegment {
+  fileprivate init(_ r: [SQLValue]) {
+    self.init(
+      number: r[0].integer ?? 0, first: Timestamp(milliseconds: r[1].integer ?? 0),
+      last: Timestamp(milliseconds: r[2].integer ?? 0), count: Int(r[3].integer ?? 0), records: r[4].blob ?? [])
+  }
+}
