@@ -8,8 +8,12 @@ import Vault
 
 // Masked keys.
 extension AdminAPI {
-  private func document(_ key: MaskedKey) -> KeyDocument {
-    KeyDocument(key, isExpired: service.isExpired(key), now: service.now, profile: (try? service.profile(key.id)) ?? nil)
+  func document(_ key: MaskedKey) -> KeyDocument {
+    var document = KeyDocument(
+      key, isExpired: service.isExpired(key), now: service.now, profile: (try? service.profile(key.id)) ?? nil)
+    document.next_rotation_at = service.nextRotation(of: key)?.rfc3339
+    if let left = key.details.renewal?.undelivered, !left.isEmpty { document.undelivered = left }
+    return document
   }
 
   func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {

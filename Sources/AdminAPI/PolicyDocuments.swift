@@ -59,6 +59,10 @@ public struct KeyDocument: Codable, Sendable {
   public var reason: String?
   /// Requests a minute that a trigger has left it.
   public var throttled_to: Int?
+  /// When its schedule gives it a new secret.
+  public var next_rotation_at: String?
+  /// Destinations that do not have the present secret yet; the one before it stays in force until they have.
+  public var undelivered: [String]?
 }
 
 /// One secret of a key, and who uses it.

@@ -25,8 +25,8 @@ public struct KeyVersion: Hashable, Sendable, Codable {
 public struct KeyRenewal: Hashable, Sendable, Codable {
   /// What the caller named the rotation; nil for one that the schedule made.
   public let requestID: String?
-  /// 32 bytes.
-  public let salt: [UInt8]
+  /// 32 bytes; empty once the secret cannot be asked for any more.
+  public var salt: [UInt8]
   public let grace: Int64
   public let madeAt: Int64
   /// Destinations that do not have the new secret yet.

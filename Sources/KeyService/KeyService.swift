@@ -24,7 +24,7 @@ public final class KeyService: @unchecked Sendable {
   private var generation: UInt64 = 1
   /// nil while sealed.
   var vault: Vault?
-  var keys: [RecordID: MaskedKey] = [:]
+  var keys: [RecordID: MaskedKey] = [:] { didSet { knownIndex = nil } }
   /// Rows that were changed outside: shown, never used.
   public internal(set) var tamperedKeys: [RecordID] = []
   public internal(set) var tamperedProviders: [String] = []
@@ -44,6 +44,16 @@ public final class KeyService: @unchecked Sendable {
   public internal(set) var health: [RecordID: CredentialHealth] = [:]
   /// Made a moment ago and not kept yet.
   var pendingObjects: [ObjectPlace: ProviderObject] = [:]
+  /// By whose they are; see `schedule(of:)`.
+  public internal(set) var schedules: [String: RotationSchedule] = [:]
+  public internal(set) var destinations: [String: Destination] = [:]
+  /// When the present version of a key is due to be replaced, worked out once.
+  var dues: [RecordID: (version: UInt32, due: Timestamp?)] = [:]
+  /// What is looked for every second; see `index`.
+  var knownIndex: KeyIndex?
+  /// Keys whose new secret is being brought somewhere just now.
+  var delivering: Set<RecordID> = []
+  let outside: any Outside
   /// Yours; see `allTriggers`.
   public internal(set) var ownTriggers: [String: Trigger] = [:]
   /// nil until something is judged.
@@ -64,9 +74,11 @@ public final class KeyService: @unchecked Sendable {
   public init(
     store: any Store, sink: any SnapshotSink, clock: any WallClock = SystemClock(),
     randomness: any Randomness = SystemRandomness(), catalogue: Catalogue = .builtIn, keepsLedger: Bool = true,
+    outside: any Outside = NoOutside(),
     alert: @escaping @Sendable (_ account: String, _ percent: Int) -> Void = { _, _ in }
   ) {
     self.keepsLedger = keepsLedger
+    self.outside = outside
     self.catalogue = catalogue
     self.alert = alert
     self.store = store

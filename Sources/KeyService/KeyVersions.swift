@@ -25,7 +25,7 @@ extension KeyService {
     }
     if let requestID { try Label.validate(requestID, of: "request ID") }
     if let requestID, let renewal = key.details.renewal, renewal.requestID == requestID {
-      guard clock.now.milliseconds < renewal.madeAt + Self.repeatable else {
+      guard clock.now.milliseconds < renewal.madeAt + Self.repeatable, !renewal.salt.isEmpty else {
         throw Fault(
           .conflict, "that rotation was made at \(Timestamp(milliseconds: renewal.madeAt).rfc3339)",
           hint: "its secret is not shown again after an hour; rotate once more with another request ID")

@@ -7,7 +7,7 @@ import Vault
 
 /// What kinds of document there are.
 public enum DocumentKind: String, Sendable, CaseIterable {
-  case team, policy, budget, price, trigger
+  case team, policy, budget, price, trigger, schedule, destination
   case providerKey = "provider-key"
 
   /// How acts on it are named.
@@ -45,7 +45,7 @@ extension KeyService {
         .tampered, "teams, policies, budgets or prices were added, removed or replaced outside maskllm", hint: "restore a backup")
     }
     (documents, teams, sharedPolicies, budgets, priceOverrides, pools) = ([:], [:], [:], [:], [:], [:])
-    ownTriggers = [:]
+    (ownTriggers, schedules, destinations, dues) = ([:], [:], [:], [:])
     for row in rows {
       guard let kind = DocumentKind(rawValue: row.kind) else {
         throw Fault(.storage, "the store has a document of a kind that is not known here", hint: "upgrade maskllm")
@@ -58,6 +58,8 @@ extension KeyService {
       case .providerKey:
         guard let id = RecordID(row.name) else { throw Fault(.tampered, "provider key '\(row.name)' cannot be read") }
         pools[id] = try vault.document(from: row)
+      case .schedule: schedules[row.name] = try vault.document(from: row)
+      case .destination: destinations[row.name] = try vault.document(from: row)
       case .trigger: ownTriggers[row.name] = try vault.document(from: row)
       case .price:
         guard let name = PriceName(row.name) else { throw Fault(.tampered, "price '\(row.name)' cannot be read") }

@@ -208,9 +208,6 @@ extension KeyService {
   }
 }
 extension KeyService {
-  func rotateByTrigger(_ id: RecordID, by actor: Actor) async throws(Fault) -> String? {
-    throw Fault(.conflict, "nothing says where a new secret of key \(id) is to be brought")
-  }
   func startProviderRotation(_ id: RecordID, by actor: Actor) async throws(Fault) -> String? {
     throw Fault(.conflict, "nothing says how provider key \(id) is rotated")
   }

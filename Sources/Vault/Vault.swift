@@ -162,6 +162,29 @@ public final class Vault: Sendable {
     }
   }
 
+  // MARK: other credentials
+
+  private static func context(_ name: String, _ hosts: [String]) -> RecordContext {
+    RecordContext(table: "document", column: "sealed", record: name, allowedHosts: hosts)
+  }
+
+  /// The envelope of a credential that is kept within a document: bound to the document's name and to the hosts that it may be sent to.
+  public func seal(_ secret: Span<UInt8>, for name: String, hosts: [String]) throws(Fault) -> [UInt8] {
+    let entry = keyring.current(.data)
+    return try Envelope.seal(
+      secret, key: entry.key, keyVersion: entry.version, Self.context(name, hosts), suite: suite, randomness)
+  }
+
+  /// Throws `.tampered` when it is of another document or for other hosts.
+  public func open(_ sealed: [UInt8], for name: String, hosts: [String]) throws(Fault) -> SecretBytes {
+    guard let version = Envelope.keyVersion(of: sealed), let entry = keyring.entry(.data, version: version) else {
+      throw Fault(.tampered, "the credential of \(name) was sealed under a key that this vault does not have")
+    }
+    do { return try Envelope.open(sealed, key: entry.key, Self.context(name, hosts)) } catch {
+      throw Fault(.tampered, "the credential of \(name) does not open", hint: "set it again")
+    }
+  }
+
   // MARK: masked keys
 
   /// A new secret for `id`, its text to be shown once, and the hash to be kept.

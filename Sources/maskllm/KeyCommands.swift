@@ -120,6 +120,11 @@ enum KeyCommands {
     if key.decoy == true { lines.append("decoy      yes: it opens nothing, and its use is an alarm") }
     if let reason = key.reason { lines.append("because    \(Terminal.plain(reason))") }
     if let rate = key.throttled_to { lines.append("throttled  to \(rate) requests a minute") }
+    if let next = key.next_rotation_at { lines.append("rotates    at \(next)") }
+    if let left = key.undelivered {
+      lines.append(
+        "waiting    to be brought to \(left.joined(separator: ", ")); the secret before this one stays in force until then")
+    }
     for version in key.versions {
       let until = version.valid_until.map { version.state == "retired" ? " since \($0)" : " until \($0)" } ?? ""
       lines.append("version \(version.version)  made \(version.made_at), \(version.state)\(until)")

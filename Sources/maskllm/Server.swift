@@ -43,8 +43,16 @@ final class Server: @unchecked Sendable {
     self.dataDirectory = dataDirectory
     let switchboard = Switchboard()
     let log = log
+    let environment = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"].reduce(into: [String: String]()) {
+      $0[$1] = Files.environment($1)
+    }
+    let connector = Connector(resolver: NameResolver(), proxy: try ProxySettings(environment: environment))
+    let clientTLS = ClientTLS()
+    outside = OutsideWorld(
+      connector: connector, tls: clientTLS, control: control, hooksFolder: "\(dataDirectory)/hooks")
     service = KeyService(
-      store: store, sink: switchboard, catalogue: try Catalogue.with(folder: DataDirectory.cataloguePath(dataDirectory))
+      store: store, sink: switchboard, catalogue: try Catalogue.with(folder: DataDirectory.cataloguePath(dataDirectory)),
+      outside: outside
     ) { account, percent in
       log.warn("\(account): \(percent) % are spent")
     }
@@ -53,13 +61,6 @@ final class Server: @unchecked Sendable {
     } else {
       tls = nil
     }
-    let environment = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"].reduce(into: [String: String]()) {
-      $0[$1] = Files.environment($1)
-    }
-    let connector = Connector(resolver: NameResolver(), proxy: try ProxySettings(environment: environment))
-    let clientTLS = ClientTLS()
-    outside = OutsideWorld(
-      connector: connector, tls: clientTLS, control: control, hooksFolder: "\(dataDirectory)/hooks")
     tokens = TokenKeeper(connector: connector, loop: control, tls: clientTLS, log: log)
     for _ in 0..<settings.loops {
       let loop = EventLoop()
@@ -265,13 +266,15 @@ final class Server: @unchecked Sendable {
   private func keepLedger() async {
     let scope = Scope(on: control)
     var turns = 0
+    // Every second.
+    let keepEvery = max(1, 1000 / settings.gateway.flushMilliseconds)
     while true {
       do throws(IOFailure) { try await scope.sleep(milliseconds: settings.gateway.flushMilliseconds) } catch { return }
       do throws(Fault) { try service.settleLedger() } catch { log.warn("the ledger could not be written: \(error)") }
       _ = keepObjects()
       turns += 1
       await service.takeTime()
-      if turns % 25 == 0 { await keepWatch() }
+      if turns % keepEvery == 0 { await keepWatch() }
       guard turns % 18_000 == 1 else { continue }
       do throws(Fault) { try service.forgetExpiredObjects() } catch {
         log.warn("expired objects could not be forgotten: \(error)")
@@ -286,7 +289,19 @@ final class Server: @unchecked Sendable {
       try service.keepProfiles()
     } catch { log.warn("what is known of how keys are used could not be kept: \(error)") }
     if service.hasVerdicts { await actOnVerdicts() }
+    do throws(Fault) { for notice in try await service.keepSchedules() { tell(notice) } } catch {
+      log.warn("keys that are due for a new secret could not be rotated: \(error)")
+    }
+    for id in service.deliveriesDue() {
+      Task(executorPreference: control) {
+        do throws(Fault) { for notice in try await self.service.deliver(id) { self.tell(notice) } } catch {
+          self.log.warn("key \(id): its new secret could not be brought anywhere: \(error)")
+        }
+      }
+    }
   }
+
+  private func tell(_ notice: Notice) { log.warn("\(notice.subject): \(notice.text)") }
 
   /// Keeps what was noted of objects; false when it could not be.
   func keepObjects() -> Bool {
