@@ -64,6 +64,13 @@ public final class AdminAPI: @unchecked Sendable {
     case (.get, 1, "destinations"): return try listDestinations(r)
     case (.put, 2, "destinations"): return try setDestination(r, path[1])
     case (.delete, 2, "destinations"): return try removeDestination(r, path[1])
+    case (.get, 1, "connectors"): return try listConnectors(r)
+    case (.get, 1, "rotations"): return try listRotations(r)
+    case (.get, 2, "rotations"): return try showRotation(r, path[1])
+    case (.put, 2, "rotations"): return try setRotation(r, path[1])
+    case (.delete, 2, "rotations"): return try removeRotation(r, path[1])
+    case (.post, 3, "rotations") where path[2] == "start": return try await startRotation(r, path[1])
+    case (.post, 3, "rotations") where ["abort", "confirm"].contains(path[2]): return try await endRotation(r, path[1], path[2])
     case (.get, 1, "triggers"): return try listTriggers(r)
     case (.put, 2, "triggers"): return try await setTrigger(r, path[1])
     case (.delete, 2, "triggers"): return try await removeTrigger(r, path[1])
@@ -231,8 +238,8 @@ public final class AdminAPI: @unchecked Sendable {
     ProviderKeyDocument(
       id: key.id.description, provider: key.provider, name: key.name, version: Int(key.version), usable: isUsable,
       state: service.pools[key.id]?.disabledBecause != nil
-        ? "disabled" : isUsable ? service.health[key.id]?.state(now: monotonicNanoseconds()).rawValue ?? "usable" : "broken",
-      cools_seconds: service.health[key.id]?.coolSeconds(now: monotonicNanoseconds()),
+        ? "disabled" : isUsable ? service.health(of: key.id)?.state(now: monotonicNanoseconds()).rawValue ?? "usable" : "broken",
+      cools_seconds: service.health(of: key.id)?.coolSeconds(now: monotonicNanoseconds()),
       weight: service.pools[key.id]?.weight ?? 1, tags: service.pools[key.id]?.tags ?? [], created_at: key.createdAt.rfc3339,
       reason: service.pools[key.id]?.disabledBecause)
   }

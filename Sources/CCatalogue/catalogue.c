@@ -2,6 +2,9 @@
 
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
+static const unsigned char connectors[] = {
+#embed "connectors.yaml"
+};
 static const unsigned char ai21[] = {
 #embed "ai21.yaml"
 };
@@ -132,3 +135,6 @@ static const struct maskllm_catalogue_file files[] = {
 
 size_t maskllm_catalogue_count(void) { return sizeof files / sizeof files[0]; }
 const struct maskllm_catalogue_file *maskllm_catalogue_at(size_t i) { return &files[i]; }
+
+static const struct maskllm_catalogue_file connector_file = {"connectors", connectors, sizeof connectors};
+const struct maskllm_catalogue_file *maskllm_connectors(void) { return &connector_file; }

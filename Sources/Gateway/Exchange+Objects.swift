@@ -46,10 +46,10 @@ extension Exchange {
   }
 
   mutating func pin(to providerKey: RecordID) {
-    guard !isSent, let upstream, let position = upstream.credentials.firstIndex(where: { $0.keyID == providerKey }) else {
+    guard !isSent, let upstream, let position = upstream.position(of: providerKey) else {
       return
     }
-    credential = upstream.credentials[position]
+    choose(upstream.credentials[position])
     pinned = position
     // Nowhere else would it be found.
     tried = ~0

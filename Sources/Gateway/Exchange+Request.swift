@@ -58,7 +58,7 @@ extension Exchange {
         readsBody = endpoint.method == .post && endpoint.namesModel
       }
     } catch { throw .refused(error.answer, .refused) }
-    credential = named.credentials[position]
+    choose(named.credentials[position])
     if let encoding = client.head.value(of: .contentEncoding), !bytes.extracting(encoding.range).equalsIgnoringCase("identity") {
       throw .refused(Refusal.encodedBody.answer, .refused)
     }

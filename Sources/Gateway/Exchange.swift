@@ -34,7 +34,8 @@ struct Exchange: ~Copyable {
   /// What is recorded in place of what the client is told.
   var recordedCode: StaticString?
   var upstream: Upstream?
-  var credential: Credential?
+  /// Set by `choose`, which counts who uses it.
+  private(set) var credential: Credential?
   var keyID: RecordID?
   var generation: UInt64
   /// What reads the request and the answer, and what the request is counted against, from admission to the end.
@@ -159,12 +160,19 @@ struct Exchange: ~Copyable {
   /// Makes ready to send the request again, with a credential that was not tried; returns its position.
   private mutating func chooseAnother(_ client: inout ServerConnection) async throws(Ending) -> Int {
     guard resend != nil, let other = anotherPosition() else { throw .upstream(Answers.providerKeyRefused, .upstreamFailed) }
-    credential = upstream!.credentials[other]
+    choose(upstream!.credentials[other])
     let position = try await obtainToken(other)
     client.relay.wipe()
     client.relay.append(resend!.head)
     finish(resend!.body, &client)
     return position
+  }
+
+  /// Takes the credential that the request goes out with, or nil at its end.
+  mutating func choose(_ next: Credential?) {
+    next?.health.began()
+    credential?.health.ended(usedAt: isSent ? record.start : nil)
+    credential = next
   }
 
   /// A credential that was not tried.
@@ -201,7 +209,7 @@ struct Exchange: ~Copyable {
       guard let other = anotherPosition() else {
         throw .upstream(outcome == .refused ? Answers.providerKeyRefused : Answers.tokenUnavailable, .upstreamFailed)
       }
-      credential = upstream!.credentials[other]
+      choose(upstream!.credentials[other])
       position = other
     }
     return position
@@ -294,6 +302,7 @@ struct Exchange: ~Copyable {
       shard.activity.append(record, provider: Span(), model: model, code: code)
     }
     shard.giveBack(work)
+    choose(nil)
   }
 
   /// Decides again after a change: throws `.cut` when the exchange may not go on.

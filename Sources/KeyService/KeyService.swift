@@ -30,7 +30,7 @@ public final class KeyService: @unchecked Sendable {
   public internal(set) var tamperedProviders: [String] = []
   var providersByName: [String: Provider] = [:]
   var providerKeys: [ProviderKey] = []
-  var credentials: [RecordID: Credential] = [:]
+  var credentials: [VersionPlace: Credential] = [:]
   /// Teams, policies, budgets and prices, as they are kept.
   var documents: [DocumentPlace: DocumentRow] = [:]
   public internal(set) var teams: [String: Policy] = [:]
@@ -41,7 +41,13 @@ public final class KeyService: @unchecked Sendable {
   var priceList = PriceList(shipped: [])
   public internal(set) var pools: [RecordID: PoolSettings] = [:]
   /// Of provider keys. Kept from snapshot to snapshot.
-  public internal(set) var health: [RecordID: CredentialHealth] = [:]
+  var healths: [VersionPlace: CredentialHealth] = [:]
+  /// Of provider keys, by ID: how they are replaced, and how far that is.
+  public internal(set) var plans: [RecordID: RotationPlan] = [:]
+  public internal(set) var runs: [RecordID: RotationRun] = [:]
+  var advancing: Set<RecordID> = []
+  /// Since when this process sees the traffic.
+  let startedAt: Timestamp
   /// Made a moment ago and not kept yet.
   var pendingObjects: [ObjectPlace: ProviderObject] = [:]
   /// By whose they are; see `schedule(of:)`.
@@ -84,6 +90,7 @@ public final class KeyService: @unchecked Sendable {
     self.store = store
     self.sink = sink
     self.clock = clock
+    startedAt = clock.now
     self.randomness = randomness
   }
 
@@ -132,9 +139,7 @@ public final class KeyService: @unchecked Sendable {
     }
     providerKeys = try store.providerKeys()
     credentials = [:]
-    for key in providerKeys where pools[key.id]?.disabledBecause == nil {
-      credentials[key.id] = try? credential(for: key, vault)
-    }
+    for key in Set(providerKeys.map(\.id)) { renewCredentials(of: key, vault) }
   }
 
   func credential(for key: ProviderKey, _ vault: Vault) throws(Fault) -> Credential {
@@ -142,11 +147,50 @@ public final class KeyService: @unchecked Sendable {
       throw Fault(.tampered, "provider key \(key.id) belongs to a provider that is not known or was changed outside maskllm")
     }
     let secret = try vault.open(key, of: provider)
-    let known = health[key.id] ?? CredentialHealth()
-    health[key.id] = known
+    let place = VersionPlace(id: key.id, version: key.version)
+    let known = healths[place] ?? CredentialHealth()
+    healths[place] = known
+    let share = runs[key.id]?.share(of: key.version, plans[key.id]?.timing ?? RotationPlan.Timing()) ?? 100
     return try Credential(
       keyID: key.id, version: key.version, style: provider.credential, secret: secret, host: provider.baseURL.host,
-      pool: pools[key.id] ?? PoolSettings(), health: known)
+      pool: pools[key.id] ?? PoolSettings(), share: share, health: known)
+  }
+
+  /// Makes the credentials of a provider key anew: of each version that is used.
+  func renewCredentials(of id: RecordID, _ vault: Vault) {
+    for key in providerKeys where key.id == id {
+      let place = VersionPlace(id: id, version: key.version)
+      credentials[place] = nil
+      guard pools[id]?.disabledBecause == nil else { continue }
+      // A version that no run knows is a leaving of a crash.
+      if let run = runs[id] {
+        guard [run.from, run.to].contains(key.version),
+          run.share(of: key.version, plans[id]?.timing ?? RotationPlan.Timing()) != nil
+        else { continue }
+      } else if providerKeys.contains(where: { $0.id == id && $0.version > key.version }) {
+        continue
+      }
+      credentials[place] = try? credential(for: key, vault)
+    }
+  }
+
+  /// The version of each provider key that counts: the old one until the new one has taken over.
+  func primaryKeys() -> [ProviderKey] {
+    var primary: [RecordID: ProviderKey] = [:]
+    for key in providerKeys {
+      if let run = runs[key.id] {
+        let isNew = [.drain, .prove, .disable, .hold, .delete, .confirm].contains(run.step)
+        if key.version == (isNew ? run.to : run.from) { primary[key.id] = key }
+      } else if primary[key.id].map({ $0.version < key.version }) ?? true {
+        primary[key.id] = key
+      }
+    }
+    return primary.values.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+  }
+
+  /// What the provider has said of the version that counts.
+  public func health(of id: RecordID) -> CredentialHealth? {
+    primaryKeys().first { $0.id == id }.flatMap { healths[VersionPlace(id: id, version: $0.version)] }
   }
 
   func upstreams() -> [Upstream] {
@@ -156,7 +200,9 @@ public final class KeyService: @unchecked Sendable {
       let (provider, entry) = known
       return Upstream(
         provider, entry, index: index,
-        credentials: providerKeys.filter { $0.provider == provider.name }.compactMap { credentials[$0.id] })
+        credentials: providerKeys.filter { $0.provider == provider.name }.compactMap {
+          credentials[VersionPlace(id: $0.id, version: $0.version)]
+        })
     }
   }
 
@@ -198,4 +244,10 @@ public final class KeyService: @unchecked Sendable {
     _ = try requireVault()
     return AuditLog(store)
   }
+}
+
+/// One version of a provider key.
+struct VersionPlace: Hashable {
+  let id: RecordID
+  let version: UInt32
 }

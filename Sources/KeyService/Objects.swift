@@ -61,7 +61,7 @@ extension KeyService {
       throw Fault(
         .invalidInput, "that is no ID of an object that '\(name)' keeps", hint: "give it as the provider does: file-...")
     }
-    let theirs = providerKeys.filter { $0.provider == name }
+    let theirs = primaryKeys().filter { $0.provider == name }
     guard let chosen = providerKey.map({ id in theirs.first { $0.id == id } }) ?? theirs.first else {
       throw Fault(.notFound, "provider '\(name)' has no such provider key", hint: "see 'maskllm provider-key list'")
     }

@@ -1,3 +1,5 @@
+public import Domain
+public import PolicyEngine
 public import Primitives
 
 /// A request to a server of others: a provider's management side, a webhook, a store of secrets.
@@ -28,6 +30,11 @@ public struct OutboundAnswer: Sendable {
 public protocol Outside: Sendable {
   /// Throws `.unavailable` when no answer came.
   func call(_ request: OutboundRequest) async throws(Fault) -> OutboundAnswer
+  /// The header line that presents the token which `credential` is exchanged for.
+  func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8]
+  /// The status that the provider answers GET on `path` with, asked with this credential; nothing of it is recorded.
+  func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int
+  func pause(milliseconds: Int) async throws(Fault)
   /// Runs a program of the hooks folder with `input` on its standard input; throws when it fails. Returns what it wrote.
   func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8]
   /// Puts a file in place, whole or not at all, with this mode; `owner` is a user's name.
@@ -41,6 +48,9 @@ public struct NoOutside: Outside {
   public init() {}
   private static let fault = Fault(.conflict, "that needs a running server", hint: "start it: maskllm serve")
   public func call(_ request: OutboundRequest) async throws(Fault) -> OutboundAnswer { throw Self.fault }
+  public func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8] { throw Self.fault }
+  public func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { throw Self.fault }
+  public func pause(milliseconds: Int) async throws(Fault) { throw Self.fault }
   public func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { throw Self.fault }
   public func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) { throw Self.fault }
   public func mount(_ files: [(name: String, content: [UInt8])], in folder: String, mode: UInt32) async throws(Fault) {

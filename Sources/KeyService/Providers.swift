@@ -40,7 +40,9 @@ extension KeyService {
   /// All provider keys, the oldest first; `isUsable` is false for one that does not open.
   public func listProviderKeys() throws(Fault) -> [(key: ProviderKey, isUsable: Bool)] {
     if isSealed { return try store.providerKeys().map { ($0, false) } }
-    return providerKeys.map { ($0, credentials[$0.id] != nil) }
+    return primaryKeys().map { key in
+      (key, pools[key.id]?.disabledBecause != nil || credentials[VersionPlace(id: key.id, version: key.version)] != nil)
+    }
   }
 
   /// Seals `secret` as a key of `provider`.
@@ -67,7 +69,7 @@ extension KeyService {
     try audit("provider_key.add", "provider-key/\(key.id)", ["provider": name, "name": label])
     try store.insert(key)
     providerKeys.append(key)
-    credentials[key.id] = try credential(for: key, vault)
+    credentials[VersionPlace(id: key.id, version: key.version)] = try credential(for: key, vault)
     await publish()
     return key
   }
@@ -79,8 +81,11 @@ extension KeyService {
     try audit("provider_key.remove", "provider-key/\(id)")
     guard try store.deleteProviderKey(id, version: nil) else { throw Fault(.notFound, "there is no provider key \(id)") }
     providerKeys.removeAll { $0.id == id }
+    if plans[id] != nil { try erase(.rotation, id.description) }
+    if runs[id] != nil { try erase(.rotationRun, id.description) }
+    (plans[id], runs[id]) = (nil, nil)
     try forgetPool(id)
-    credentials[id] = nil
+    credentials = credentials.filter { $0.key.id != id }
     await publish()
   }
 }

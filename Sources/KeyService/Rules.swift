@@ -7,11 +7,12 @@ import Vault
 
 /// What kinds of document there are.
 public enum DocumentKind: String, Sendable, CaseIterable {
-  case team, policy, budget, price, trigger, schedule, destination
+  case team, policy, budget, price, trigger, schedule, destination, rotation
+  case rotationRun = "rotation-run"
   case providerKey = "provider-key"
 
   /// How acts on it are named.
-  var auditName: String { self == .providerKey ? "provider_key" : rawValue }
+  var auditName: String { rawValue.replacing("-", with: "_") }
 }
 
 /// Kind and name of a document.
@@ -46,6 +47,7 @@ extension KeyService {
     }
     (documents, teams, sharedPolicies, budgets, priceOverrides, pools) = ([:], [:], [:], [:], [:], [:])
     (ownTriggers, schedules, destinations, dues) = ([:], [:], [:], [:])
+    (plans, runs) = ([:], [:])
     for row in rows {
       guard let kind = DocumentKind(rawValue: row.kind) else {
         throw Fault(.storage, "the store has a document of a kind that is not known here", hint: "upgrade maskllm")
@@ -58,6 +60,12 @@ extension KeyService {
       case .providerKey:
         guard let id = RecordID(row.name) else { throw Fault(.tampered, "provider key '\(row.name)' cannot be read") }
         pools[id] = try vault.document(from: row)
+      case .rotation:
+        guard let id = RecordID(row.name) else { throw Fault(.tampered, "rotation '\(row.name)' cannot be read") }
+        plans[id] = try vault.document(from: row)
+      case .rotationRun:
+        guard let id = RecordID(row.name) else { throw Fault(.tampered, "rotation '\(row.name)' cannot be read") }
+        runs[id] = try vault.document(from: row)
       case .schedule: schedules[row.name] = try vault.document(from: row)
       case .destination: destinations[row.name] = try vault.document(from: row)
       case .trigger: ownTriggers[row.name] = try vault.document(from: row)
@@ -204,11 +212,11 @@ extension KeyService {
   /// Says how a provider key shares requests with the others; in force when it returns.
   public func setPool(_ id: RecordID, _ pool: PoolSettings) async throws(Fault) {
     let vault = try requireVault()
-    guard let key = providerKeys.first(where: { $0.id == id }) else { throw Fault(.notFound, "there is no provider key \(id)") }
+    guard providerKeys.contains(where: { $0.id == id }) else { throw Fault(.notFound, "there is no provider key \(id)") }
     try pool.validate()
     try write(.providerKey, id.description, pool)
     pools[id] = pool
-    credentials[id] = pool.disabledBecause == nil ? try? credential(for: key, vault) : nil
+    renewCredentials(of: id, vault)
     await publish()
   }
 
@@ -218,7 +226,7 @@ extension KeyService {
     pool.disabledBecause = reason
     try write(.providerKey, id.description, pool)
     pools[id] = pool
-    credentials[id] = nil
+    credentials = credentials.filter { $0.key.id != id }
   }
 
   /// Takes a provider key into use again; in force when it returns.
@@ -234,12 +242,12 @@ extension KeyService {
   func forgetPool(_ id: RecordID) throws(Fault) {
     if pools[id] != nil { try erase(.providerKey, id.description) }
     pools[id] = nil
-    health[id] = nil
+    healths = healths.filter { $0.key.id != id }
   }
 
   /// Lets a provider key be used again that the provider had refused.
   public func releaseProviderKey(_ id: RecordID) throws(Fault) {
-    guard let health = health[id] else { throw Fault(.notFound, "there is no provider key \(id) that is used") }
+    guard let health = health(of: id) else { throw Fault(.notFound, "there is no provider key \(id) that is used") }
     try audit("provider_key.release", "provider-key/\(id)")
     health.release()
   }

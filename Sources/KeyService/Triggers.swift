@@ -207,8 +207,3 @@ extension KeyService {
     engine?.changed = []
   }
 }
-extension KeyService {
-  func startProviderRotation(_ id: RecordID, by actor: Actor) async throws(Fault) -> String? {
-    throw Fault(.conflict, "nothing says how provider key \(id) is rotated")
-  }
-}

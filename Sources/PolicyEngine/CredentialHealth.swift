@@ -1,3 +1,4 @@
+public import Primitives
 import Synchronization
 
 /// What the provider has said of one of its keys. Shared by all loops, without a lock; outlives snapshots.
@@ -16,6 +17,11 @@ public final class CredentialHealth: Sendable {
   private let forbidden = Atomic<Int>(0)
   /// When a quarantined key may be tried next.
   private let probeAt = Atomic<UInt64>(0)
+
+  /// Requests that have chosen it and are not over, on all loops.
+  private let inFlight = Atomic<Int>(0)
+  /// When the last of them that is over had begun, in milliseconds since 1970; 0: none was.
+  private let lastUse = Atomic<Int64>(0)
 
   /// A provider that refuses everybody for a moment must not end in an outage that lasts until somebody wakes up.
   static let probeEvery: UInt64 = 30_000_000_000
@@ -62,6 +68,21 @@ public final class CredentialHealth: Sendable {
   /// The provider has had too many requests, and says for how long.
   public func limited(milliseconds: Int, now: UInt64) {
     coolUntil.store(now + min(UInt64(max(milliseconds, 1)) * 1_000_000, Self.coolMax), ordering: .relaxed)
+  }
+
+  /// A request has chosen the key.
+  public func began() { inFlight.wrappingAdd(1, ordering: .relaxed) }
+
+  /// A request that had chosen it is over, or has chosen another; `usedAt` where the provider was sent something with it.
+  public func ended(usedAt: Timestamp?) {
+    if let usedAt { lastUse.store(usedAt.milliseconds, ordering: .relaxed) }
+    inFlight.wrappingSubtract(1, ordering: .releasing)
+  }
+
+  public var requestsInFlight: Int { inFlight.load(ordering: .acquiring) }
+  public var lastUsedAt: Timestamp? {
+    let at = lastUse.load(ordering: .relaxed)
+    return at == 0 ? nil : Timestamp(milliseconds: at)
   }
 
   /// Somebody has looked into it.

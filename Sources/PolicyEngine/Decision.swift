@@ -99,8 +99,9 @@ extension Snapshot {
     var (total, firstReady, readyAt) = (0, -1, UInt64.max)
     for i in 0..<count where tried >> UInt64(i) & 1 == 0 && policy.allows(credential: i, of: upstream.index) {
       let credential = upstream.credentials[i]
+      guard credential.weight > 0 else { continue }
       switch credential.health.state(now: now) {
-      case .usable: total += credential.pool.weight
+      case .usable: total += credential.weight
       case .cooling:
         if credential.health.readyAt < readyAt { (firstReady, readyAt) = (i, credential.health.readyAt) }
       case .quarantined: break
@@ -111,7 +112,7 @@ extension Snapshot {
       // All are refused. One request now and then finds out whether that is still so.
       guard tried == 0 else { return nil }
       for i in 0..<count where policy.allows(credential: i, of: upstream.index) {
-        if upstream.credentials[i].health.mayProbe(now: now) { return i }
+        if upstream.credentials[i].weight > 0, upstream.credentials[i].health.mayProbe(now: now) { return i }
       }
       return nil
     }
@@ -120,8 +121,8 @@ extension Snapshot {
     for i in 0..<count where tried >> UInt64(i) & 1 == 0 && policy.allows(credential: i, of: upstream.index) {
       let credential = upstream.credentials[i]
       guard credential.health.state(now: now) == .usable else { continue }
-      if rest < credential.pool.weight { return i }
-      rest -= credential.pool.weight
+      if rest < credential.weight { return i }
+      rest -= credential.weight
     }
     // A state changed between the two looks.
     return firstReady >= 0 ? firstReady : nil

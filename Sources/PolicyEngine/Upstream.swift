@@ -12,6 +12,9 @@ public final class Credential: Sendable {
   /// The name of the query parameter that carries the key; nil: a header does.
   public let queryName: [UInt8]?
   public let pool: PoolSettings
+  /// Its part of the provider's requests, against the sum of all: the pool's weight, and what a rotation leaves it of that; 0: only
+  /// what is under way goes on with it.
+  let weight: Int
   public let health: CredentialHealth
   private let bare: SecretBytes
   /// Signs requests, in place of a line that is the same for all; nil: there is one.
@@ -53,13 +56,20 @@ public final class Credential: Sendable {
   /// Lends the bare secret to `use`.
   public func withSecret<Result>(_ use: (Span<UInt8>) -> Result) -> Result { bare.withBytes(0..<bare.count, use) }
 
+  /// Lends a copy of the bare secret to `use`, which may throw.
+  public func withSecretCopy<Result>(_ use: (borrowing SecretBytes) throws(Fault) -> Result) throws(Fault) -> Result {
+    let secret = bare.copy()
+    return try use(secret)
+  }
+
   /// Throws `.invalidInput` when the secret could not stand in a header.
   public init(
     keyID: RecordID, version: UInt32, style: CredentialStyle, secret: borrowing SecretBytes, host: String = "",
-    pool: PoolSettings = PoolSettings(),
+    pool: PoolSettings = PoolSettings(), share: Int = 100,
     health: CredentialHealth = CredentialHealth()
   ) throws(Fault) {
     self.pool = pool
+    weight = pool.weight * share
     self.health = health
     self.keyID = keyID
     self.version = version
@@ -193,5 +203,10 @@ public final class Upstream: Sendable {
     name = Array(provider.name.utf8)
     places = provider.addresses.map { Place($0) }
     self.entry = entry
+  }
+
+  /// The position of the credential of a provider key: of two versions of it, the one that is used more.
+  public func position(of providerKey: RecordID) -> Int? {
+    credentials.indices.filter { credentials[$0].keyID == providerKey }.max { credentials[$0].weight < credentials[$1].weight }
   }
 }

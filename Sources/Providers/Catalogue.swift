@@ -42,6 +42,14 @@ public final class CatalogueEntry: Sendable {
     public let object: Range<Int>
   }
 
+  /// Where its models are listed, with the prefix that SDKs use: the cheapest call that needs a key; nil when there is none.
+  public var listPath: String? {
+    guard let endpoint = endpoints.first(where: { $0.kind == .models && $0.method == .get && $0.fingerprint != nil }) else {
+      return nil
+    }
+    return String(decoding: prefixes.first ?? [], as: UTF8.self) + endpoint.path
+  }
+
   /// The endpoint that `method` and `path` (without query) name, byte for byte; nil when none does. A WebSocket is another one than what
   /// GET finds there.
   public func endpoint(_ method: Wire.Method, _ path: Span<UInt8>, isSocket: Bool = false) -> Found? {
@@ -190,6 +198,8 @@ public final class CatalogueEntry: Sendable {
 /// The kinds of providers that are known: those that are shipped, and what a user's own files put in their place or add.
 public struct Catalogue: Sendable {
   private let entries: [String: CatalogueEntry]
+  /// How keys are made and ended at providers, by name.
+  public let connectors: [String: RotationConnector]
 
   /// What any server that speaks like OpenAI has.
   public static let compatible = "openai-compatible"
@@ -209,11 +219,19 @@ public struct Catalogue: Sendable {
     return Catalogue(entries: entries)
   }()
 
-  private init(entries: [String: CatalogueEntry]) { self.entries = entries }
+  private init(entries: [String: CatalogueEntry], connectors: [String: RotationConnector] = RotationConnector.shipped) {
+    self.entries = entries
+    self.connectors = connectors
+  }
+
+  /// The same with `more` in place of connectors of their names.
+  public func with(connectors more: [String: RotationConnector]) -> Catalogue {
+    Catalogue(entries: entries, connectors: connectors.merging(more) { $1 })
+  }
 
   /// The same with `more` in place of entries of their names.
   public func with(_ more: [CatalogueEntry]) -> Catalogue {
-    Catalogue(entries: entries.merging(more.map { ($0.name, $0) }, uniquingKeysWith: { $1 }))
+    Catalogue(entries: entries.merging(more.map { ($0.name, $0) }, uniquingKeysWith: { $1 }), connectors: connectors)
   }
 
   public var all: [CatalogueEntry] { entries.values.sorted { $0.name < $1.name } }

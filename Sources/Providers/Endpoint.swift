@@ -91,6 +91,8 @@ public struct Endpoint: Sendable {
   public let hasLinks: Bool
   /// The path between its placeholders; each placeholder is one segment, or the part of one.
   private let pieces: [[UInt8]]
+  /// Of one without placeholders: the path.
+  var path: String { String(decoding: pieces.joined(), as: UTF8.self) }
   /// Which placeholder is the model; nil: none.
   private let modelAt: Int?
   /// Which placeholder is the ID of an object that the provider keeps; nil: none.

@@ -39,7 +39,8 @@ enum CommandTable {
   static let all: [Command] =
     [InitCommand.command, ServeCommand.command, DemoCommand.command, StatusCommand.status, StatusCommand.unseal]
     + ProviderCommands.all + ProviderKeyCommands.all + KeyCommands.all + PolicyCommands.all + BudgetCommands.all
-    + PriceCommands.all + TriggerCommands.all + ScheduleCommands.all + ObjectCommands.all + ExplainCommands.all
+    + PriceCommands.all + TriggerCommands.all + ScheduleCommands.all + RotationCommands.all + ObjectCommands.all
+    + ExplainCommands.all
     + AuditCommands.all + RunCommands.all + [
       ScanCommand.command, ActivityCommand.command, CompletionsCommand.command, StatusCommand.version,
     ]

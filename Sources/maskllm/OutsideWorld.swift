@@ -3,8 +3,11 @@ import Domain
 import Gateway
 import Glibc
 import KeyService
+import PolicyEngine
 import Primitives
+import Providers
 import Transport
+import Wire
 
 /// What the server does outside itself, on its control loop: calls on connections of their own, hooks and files on threads of their
 /// own, so that a slow one keeps nobody else waiting.
@@ -12,6 +15,7 @@ struct OutsideWorld: Outside {
   let connector: Connector
   let tls: ClientTLS
   let control: EventLoop
+  let tokens: TokenKeeper
   /// Programs that may be run: only those of this folder, which only the server's user may write.
   let hooksFolder: String
 
@@ -45,6 +49,55 @@ struct OutsideWorld: Outside {
         &message, to: place, milliseconds: Self.callMilliseconds, answerMax: Self.answerMax)
       return OutboundAnswer(status: Int(answer.status), body: [UInt8](copying: answer.body.readable))
     } catch { throw Fault(.unavailable, "\(origin.host) did not answer: \(error.clause)") }
+  }
+
+  func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8] {
+    let outcome = await TokenLink(keeper: tokens, control: control).renew(credential, trusting: authorityFile)
+    guard let value = credential.token?.current(now: monotonicNanoseconds()).value else {
+      throw Fault(
+        outcome == .refused ? .forbidden : .unavailable, "no token was given in exchange for the credential; the log says why")
+    }
+    let line = value.line.copy()
+    return [UInt8](copying: line.span)
+  }
+
+  func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int {
+    let base = provider.baseURL
+    var message = ByteBuffer(capacity: 4096)
+    var target = base.prefix + path
+    if credential.queryName != nil {
+      let pair = credential.line.withBytes(0..<credential.line.count) { [UInt8](copying: $0) }
+      target += (target.contains("?") ? "&" : "?") + String(decoding: pair, as: UTF8.self)
+    }
+    message.append("GET \(target) HTTP/1.1\r\nHost: \(base.hostHeader)\r\nConnection: close\r\nAccept: application/json\r\n")
+    // What a provider wants of every request.
+    if provider.kind == "anthropic" { message.append("anthropic-version: 2023-06-01\r\n") }
+    if credential.signer != nil {
+      let parts = target.split(separator: "?", maxSplits: 1)
+      let request = AmazonSignature.Request(
+        method: Array("GET".utf8), path: Array(parts[0].utf8), query: parts.count > 1 ? Array(parts[1].utf8) : [],
+        headers: [(Array("host".utf8), Array(base.hostHeader.utf8))], payloadHash: AmazonSignature.hash(Span()))
+      credential.appendSigned(request, now: SystemClock().now, to: &message)
+    } else if credential.token != nil {
+      message.append(try await tokenLine(for: credential, authorityFile: provider.authorityFile))
+    } else if credential.queryName == nil {
+      credential.line.append(to: &message)
+    }
+    message.append("\r\n")
+    let place = Origin(
+      host: base.host, port: base.port, tls: base.secure ? try tls.context(authorityFile: provider.authorityFile) : nil)
+    do throws(IOFailure) {
+      return Int(
+        try await HTTPCall(connector: connector, loop: control).send(
+          &message, to: place, milliseconds: Self.callMilliseconds, answerMax: 8 << 20
+        ).status)
+    } catch { throw Fault(.unavailable, "provider '\(provider.name)' did not answer: \(error.clause)") }
+  }
+
+  func pause(milliseconds: Int) async throws(Fault) {
+    do throws(IOFailure) { try await Scope(on: control).sleep(milliseconds: milliseconds) } catch {
+      throw Fault(.unavailable, "the server is stopping")
+    }
   }
 
   func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] {

@@ -48,8 +48,9 @@ final class Server: @unchecked Sendable {
     }
     let connector = Connector(resolver: NameResolver(), proxy: try ProxySettings(environment: environment))
     let clientTLS = ClientTLS()
+    tokens = TokenKeeper(connector: connector, loop: control, tls: clientTLS, log: log)
     outside = OutsideWorld(
-      connector: connector, tls: clientTLS, control: control, hooksFolder: "\(dataDirectory)/hooks")
+      connector: connector, tls: clientTLS, control: control, tokens: tokens, hooksFolder: "\(dataDirectory)/hooks")
     service = KeyService(
       store: store, sink: switchboard, catalogue: try Catalogue.with(folder: DataDirectory.cataloguePath(dataDirectory)),
       outside: outside
@@ -61,7 +62,6 @@ final class Server: @unchecked Sendable {
     } else {
       tls = nil
     }
-    tokens = TokenKeeper(connector: connector, loop: control, tls: clientTLS, log: log)
     for _ in 0..<settings.loops {
       let loop = EventLoop()
       let shard = GatewayShard(
@@ -274,6 +274,7 @@ final class Server: @unchecked Sendable {
       _ = keepObjects()
       turns += 1
       await service.takeTime()
+      await keepRotations()
       if turns % keepEvery == 0 { await keepWatch() }
       guard turns % 18_000 == 1 else { continue }
       do throws(Fault) { try service.forgetExpiredObjects() } catch {
@@ -299,6 +300,19 @@ final class Server: @unchecked Sendable {
         }
       }
     }
+  }
+
+  /// Goes on with provider keys that are being replaced: each on its own, so that one that hangs keeps no other.
+  private func keepRotations() async {
+    do throws(Fault) {
+      for id in try await service.rotationsDue() {
+        Task(executorPreference: control) {
+          do throws(Fault) { for notice in try await self.service.advance(id) { self.tell(notice) } } catch {
+            self.log.warn("provider key \(id): its rotation does not go on: \(error)")
+          }
+        }
+      }
+    } catch { log.warn("provider keys that are due could not be rotated: \(error)") }
   }
 
   private func tell(_ notice: Notice) { log.warn("\(notice.subject): \(notice.text)") }

@@ -34,6 +34,9 @@ struct ScheduleTests {
     }
     let state = Mutex(State())
     func call(_ request: OutboundRequest) async throws(Fault) -> OutboundAnswer { throw Fault(.unavailable, "nobody is there") }
+    func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8] { [] }
+    func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { 200 }
+    func pause(milliseconds: Int) async throws(Fault) {}
     func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { [] }
     func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) {
       let isFailing = state.withLock { $0.isFailing }

@@ -9,3 +9,5 @@ struct maskllm_catalogue_file {
 };
 size_t maskllm_catalogue_count(void);
 const struct maskllm_catalogue_file *maskllm_catalogue_at(size_t i);
+// How keys are made and ended at providers: one file.
+const struct maskllm_catalogue_file *maskllm_connectors(void);
