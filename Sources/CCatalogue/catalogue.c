@@ -3,7 +3,7 @@
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
 static const unsigned char connectors[] = {
-#embed "connectors.yaml"
+#embed "management/connectors.yaml"
 };
 static const unsigned char ai21[] = {
 #embed "ai21.yaml"

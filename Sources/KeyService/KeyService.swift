@@ -28,6 +28,8 @@ public final class KeyService: @unchecked Sendable {
   /// Rows that were changed outside: shown, never used.
   public internal(set) var tamperedKeys: [RecordID] = []
   public internal(set) var tamperedProviders: [String] = []
+  /// Keys that an older copy of the store had alive, and that have ended since.
+  public internal(set) var restoredKeys: [RecordID] = []
   var providersByName: [String: Provider] = [:]
   var providerKeys: [ProviderKey] = []
   var credentials: [VersionPlace: Credential] = [:]
@@ -108,7 +110,10 @@ public final class KeyService: @unchecked Sendable {
   /// Takes an open vault, as `Vault.initialize` gives it.
   public func adopt(_ vault: Vault) throws(Fault) {
     try load(vault)
-    if keepsLedger { ledger = try Ledger(store, alert: alert) }
+    if keepsLedger {
+      ledger = try Ledger(store, alert: alert)
+      try keepEndings(vault)
+    }
     self.vault = vault
   }
 
@@ -137,6 +142,7 @@ public final class KeyService: @unchecked Sendable {
     for row in rows {
       do { keys[row.id] = try vault.maskedKey(from: row, known: &known) } catch { tamperedKeys.append(row.id) }
     }
+    try enforceEndings(vault)
     providerKeys = try store.providerKeys()
     credentials = [:]
     for key in Set(providerKeys.map(\.id)) { renewCredentials(of: key, vault) }

@@ -37,6 +37,7 @@ extension KeyService {
     let secret = try renew(&key, vault, grace: grace, requestID: requestID, destinations: [])
     try audit(
       "key.rotate", "key/\(id)", ["version": "\(key.details.version)", "grace_seconds": "\(grace)"], by: actor)
+    try noteEndings([(id, key.details.version - 1)], at: clock.now + grace)
     try store.save(try vault.row(for: key))
     keys[id] = key
     await publish()
@@ -92,6 +93,7 @@ extension KeyService {
     key.details.older[i].validUntil = now
     key.revision += 1
     try audit("key.retire_version", "key/\(id)", ["version": "\(number)"], by: actor)
+    try noteEndings([(id, number)], at: clock.now)
     try store.save(try vault.row(for: key))
     keys[id] = key
     await publish()

@@ -184,6 +184,7 @@ extension KeyService {
     }
     key.revision += 1
     try audit("key.\(change.rawValue)", "key/\(id)", reason.map { ["reason": $0] } ?? [:], by: actor)
+    if change == .revoke { try noteEndings([(id, 0)], at: clock.now) }
     try store.save(try vault.row(for: key))
     keys[id] = key
     await publish()

@@ -91,6 +91,7 @@ extension KeyService {
         revoked.map { "key/\($0)" } + retired.map { "key/\($0.key)/\($0.version)" }
         + (selection.providerKey.map { ["provider-key/\($0)"] } ?? [])
       if !subjects.isEmpty { try AuditLog(store).append("revoke", subjects, details, by: actor, at: now) }
+      try noteEndings(revoked.map { ($0, 0) } + retired, at: now)
       let rows = try vault.rows(for: changed)
       if !rows.isEmpty { try store.insert(rows) }
       for key in changed { keys[key.id] = key }

@@ -211,7 +211,10 @@ extension KeyService {
     if left.undelivered.isEmpty {
       key.details.renewal = nil
       let end = clock.now.milliseconds + left.grace * 1000
-      for i in key.details.older.indices where key.details.older[i].validUntil == nil { key.details.older[i].validUntil = end }
+      for i in key.details.older.indices where key.details.older[i].validUntil == nil {
+        try noteEndings([(id, key.details.older[i].number)], at: Timestamp(milliseconds: end))
+        key.details.older[i].validUntil = end
+      }
     } else {
       left.attempts += 1
       // A minute, two, four … at most an hour.

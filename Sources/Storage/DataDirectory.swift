@@ -8,6 +8,8 @@ public struct DataDirectory: ~Copyable, Sendable {
   private let lock: Int32
 
   public static func storePath(_ path: String) -> String { "\(path)/maskllm.db" }
+  /// What keys have come to their end: kept apart from the store, so that an older copy of that brings none of them back.
+  public static func endingsPath(_ path: String) -> String { "\(path)/endings" }
   /// Where the user's own catalogue files are.
   public static func cataloguePath(_ directory: String) -> String { "\(directory)/catalogue" }
   public static func socketPath(_ path: String) -> String { "\(path)/admin.sock" }

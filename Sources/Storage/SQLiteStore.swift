@@ -11,9 +11,12 @@ public final class SQLiteStore: Store, @unchecked Sendable {
   let database: Database
   /// Held for as long as the store is written; nil for a reader.
   private let directory: DataDirectory?
+  /// The data directory's path.
+  let folder: String
 
-  private init(_ database: Database, _ directory: consuming DataDirectory?) {
+  private init(_ database: Database, _ directory: consuming DataDirectory?, folder: String) {
     self.database = database
+    self.folder = folder
     self.directory = directory
   }
 
@@ -34,7 +37,8 @@ public final class SQLiteStore: Store, @unchecked Sendable {
   /// Opens the file for writing and brings its schema up to date; throws `.storage` when it is damaged or newer than we are.
   public static func open(in directory: consuming DataDirectory) throws(Fault) -> SQLiteStore {
     try checkFile(directory.path)
-    let store = SQLiteStore(try Database(path: DataDirectory.storePath(directory.path), .readWrite), directory)
+    let folder = directory.path
+    let store = SQLiteStore(try Database(path: DataDirectory.storePath(folder), .readWrite), directory, folder: folder)
     try store.checkIntegrity()
     try Schema.migrate(store.database)
     return store
@@ -44,7 +48,7 @@ public final class SQLiteStore: Store, @unchecked Sendable {
   public static func openReadOnly(path: String) throws(Fault) -> SQLiteStore {
     try DataDirectory.check(path)
     try checkFile(path)
-    let store = SQLiteStore(try Database(path: DataDirectory.storePath(path), .readOnly), nil)
+    let store = SQLiteStore(try Database(path: DataDirectory.storePath(path), .readOnly), nil, folder: path)
     try Schema.check(store.database)
     return store
   }

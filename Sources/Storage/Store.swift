@@ -189,6 +189,10 @@ public protocol Store: AnyObject, Sendable {
   /// Keeps profiles and how far they go, all or nothing.
   func save(profiles: [(id: RecordID, body: [UInt8])], upTo: Int64) throws(Fault)
 
+  /// Appends lines to what lies beside the store and is not put back with it: ends of keys. On disk when it returns.
+  func append(endings lines: [String]) throws(Fault)
+  func endings() throws(Fault) -> [String]
+
   func append(_ rows: [AuditRow]) throws(Fault)
   /// Those with a number below `number`, the newest first, as long as `body` returns true.
   func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault)

@@ -221,6 +221,32 @@ public final class Vault: Sendable {
     }
   }
 
+  // MARK: endings
+
+  /// One line that says that a version of a key (0: all of it) ends at `moment`, with its MAC.
+  public func ending(of id: RecordID, version: UInt32, at moment: Timestamp) -> String {
+    let text = "1 \(id) \(version) \(moment.milliseconds)"
+    return "\(text) \(hexadecimal(endingMAC(text)))"
+  }
+
+  /// What a line says; nil when anything in it was changed outside.
+  public func ending(from line: String) -> (id: RecordID, version: UInt32, moment: Timestamp)? {
+    let parts = line.split(separator: " ").map(String.init)
+    guard parts.count == 5, parts[0] == "1", let id = RecordID(parts[1]), let version = UInt32(parts[2]),
+      let at = Int64(parts[3]),
+      let mac = bytes(hexadecimal: parts[4])
+    else { return nil }
+    let expected = endingMAC(parts[0..<4].joined(separator: " "))
+    return constantTimeEqual(expected.span, mac.span) ? (id, version, Timestamp(milliseconds: at)) : nil
+  }
+
+  private func endingMAC(_ text: String) -> [UInt8] {
+    var fields = FieldEncoding()
+    fields.append("maskllm/ending/1")
+    fields.append(text)
+    return macKey.authenticate(fields.bytes.span).bytes
+  }
+
   // MARK: rows
 
   /// `key` as a row with its MAC.

@@ -175,6 +175,41 @@ struct RotationTests {
     #expect(sink.refusal(old, at: clock.now) == .unknownKey)
   }
 
+  @Test("an older copy of the store brings no ended key back, and says so") func olderStore() async throws {
+    let (revoked, revokedText) = try await create()
+    let (rotated, oldText) = try await create()
+    let (graced, gracedText) = try await create()
+    let (untouched, untouchedText) = try await create()
+    let backup = store.keyRows()
+    _ = try await service.changeKey(revoked, .revoke)
+    _ = try await rotate(rotated, grace: 0)
+    _ = try await rotate(graced, grace: 3600)
+    store.editKeys { $0 = backup }
+    let again = KeyService(store: store, sink: sink, clock: clock)
+    try again.unseal(secret: file.span)
+    await again.publish()
+    #expect(Set(again.restoredKeys) == [revoked, rotated])
+    #expect(sink.refusal(revokedText, at: clock.now) == .revokedKey && sink.refusal(oldText, at: clock.now) == .disabledKey)
+    #expect(sink.refusal(gracedText, at: clock.now) == nil && sink.refusal(untouchedText, at: clock.now) == nil)
+    #expect(try again.auditLog().entries(act: "event.older_store", limit: 9).count == 2)
+    // It is kept: the next start finds nothing amiss. What has ended by time meanwhile is found then.
+    clock.advance(seconds: 3600)
+    let third = KeyService(store: store, sink: sink, clock: clock)
+    try third.unseal(secret: file.span)
+    #expect(third.restoredKeys == [graced])
+    #expect(try third.key(untouched).state == .active)
+  }
+
+  @Test("a line of endings that was made or changed outside ends nobody") func forgedEnding() async throws {
+    let (id, text) = try await create()
+    let other = try Vault.initialize(MemoryStore(), method: .keyFile, secret: file.span)
+    try store.append(endings: ["", "1 \(id) 0 5", other.ending(of: id, version: 0, at: clock.now)])
+    let again = KeyService(store: store, sink: sink, clock: clock)
+    try again.unseal(secret: file.span)
+    await again.publish()
+    #expect(again.restoredKeys == [] && sink.refusal(text, at: clock.now) == nil)
+  }
+
   // MARK: revocation
 
   @Test("keys are revoked by key, team, tag and moment of issue, together and all at once") func selections() async throws {

@@ -15,6 +15,7 @@ public final class MemoryStore: Store, Sendable {
     var accounts: [String: [Int64: AccountRow]] = [:]
     var objects: [ObjectRow] = []
     var counted: Set<String> = []
+    var endings: [String] = []
     var audit: [AuditRow] = []
     var profiles: [RecordID: [UInt8]] = [:]
     var upTo: Int64 = 0
@@ -109,6 +110,10 @@ public final class MemoryStore: Store, Sendable {
   /// Lets a test edit what is kept, as somebody with the file could.
   public func editObjects(_ edit: @Sendable (inout [ObjectRow]) -> Void) { state.withLock { edit(&$0.objects) } }
 
+  public func append(endings lines: [String]) throws(Fault) { try write { $0.endings += lines } }
+  public func endings() throws(Fault) -> [String] { state.withLock { $0.endings } }
+  /// Lets a test put an older copy of the keys in place, as somebody with a backup could.
+  public func keyRows() -> [MaskedKeyRow] { state.withLock { $0.keys } }
   public func append(_ rows: [AuditRow]) throws(Fault) {
     try write { state in
       for var row in rows {
