@@ -18,7 +18,8 @@ public struct RotationPlan: Hashable, Sendable, Codable {
     public init() {}
   }
 
-  /// A connector's name; `hook`: a program of the hooks folder; `guided`: a person makes keys and pastes them.
+  /// A connector's name; `hook`: a program of the hooks folder; `webhook`: a server of the user's, at `address`; `guided`: a person
+  /// makes keys and pastes them.
   public var connector: String
   public var hook: String?
   public var parameters: [String: String]
@@ -38,6 +39,9 @@ public struct RotationPlan: Hashable, Sendable, Codable {
 
   public static let guided = "guided"
   public static let hook = "hook"
+  public static let webhook = "webhook"
+  /// Whether keys are made by what the user has, a program or a server.
+  public var isOwn: Bool { connector == Self.hook || connector == Self.webhook }
 
   public init(connector: String) {
     self.connector = connector
@@ -62,6 +66,9 @@ public struct RotationPlan: Hashable, Sendable, Codable {
       throw Fault(.invalidInput, "the interval is no time from an hour to ten years")
     }
     _ = try ZoneRules(named: timeZone)
+    guard connector != Self.webhook || address != nil else {
+      throw Fault(.invalidInput, "the webhook's URL is missing", hint: "give it with --address")
+    }
     guard (connector == Self.hook) == (hook != nil) else {
       throw Fault(.invalidInput, "a hook's name goes with the connector 'hook'")
     }

@@ -49,26 +49,31 @@ struct Delivery {
 
   // MARK: webhook
 
-  /// Signed as Standard Webhooks has it: `v1,` and the HMAC-SHA-256 of ID, time and body. The ID is the same at every repetition.
+  /// The headers of a message, as Standard Webhooks has them: `v1,` and the HMAC-SHA-256 of ID, time and body. The ID is the same at
+  /// every repetition.
+  static func signed(_ body: [UInt8], id: String, now: Timestamp, with secret: borrowing SecretBytes) -> [(
+    name: String, value: [UInt8]
+  )] {
+    let seconds = "\(now.milliseconds / 1000)"
+    let message = Array("\(id).\(seconds).".utf8) + body
+    let signature = HMACKey(signingKey(secret).span).authenticate(message.span)
+    return [
+      ("Content-Type", Array("application/json".utf8)), ("webhook-id", Array(id.utf8)),
+      ("webhook-timestamp", Array(seconds.utf8)),
+      ("webhook-signature", Array("v1,\(Data(signature.bytes).base64EncodedString())".utf8)),
+    ]
+  }
+
   private func post(_ text: [UInt8], of key: MaskedKey, to destination: Destination, named name: String) async throws(Fault) {
     let document = [
       "type": "key.rotated", "key": key.id.description, "name": key.name, "version": "\(key.details.version)",
       "masked_key": String(decoding: text, as: UTF8.self),
     ]
     let body = try Self.json(document)
-    let id = "msg_\(key.id)_\(key.details.version)"
-    let seconds = "\(now.milliseconds / 1000)"
-    let signed = Array("\(id).\(seconds).".utf8) + body
     let secret = try credential(destination, name)
-    let signature = HMACKey(Self.signingKey(secret).span).authenticate(signed.span)
+    let headers = Self.signed(body, id: "msg_\(key.id)_\(key.details.version)", now: now, with: secret)
     let answer = try await outside.call(
-      OutboundRequest(
-        "POST", destination.place,
-        headers: [
-          ("Content-Type", Array("application/json".utf8)), ("webhook-id", Array(id.utf8)),
-          ("webhook-timestamp", Array(seconds.utf8)),
-          ("webhook-signature", Array("v1,\(Data(signature.bytes).base64EncodedString())".utf8)),
-        ], body: body, authorityFile: destination.authorityFile))
+      OutboundRequest("POST", destination.place, headers: headers, body: body, authorityFile: destination.authorityFile))
     try checked(answer, "the webhook")
   }
 

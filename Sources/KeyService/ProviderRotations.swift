@@ -48,8 +48,21 @@ extension KeyService {
         }
         plan.sealed = known.sealed
       }
+    } else if plan.connector == RotationPlan.webhook {
+      let origin = try Self.origin(plan.address ?? "")
+      if let secret, !secret.isEmpty {
+        plan.sealed = try vault.seal(secret.span, for: "rotation/\(id)", hosts: [origin])
+      } else {
+        guard let known = plans[id], known.connector == plan.connector, known.sealed != nil,
+          try Self.origin(known.address ?? "") == origin
+        else {
+          throw Fault(.invalidInput, "a webhook needs what its requests are signed with", hint: "give it on standard input")
+        }
+        plan.sealed = known.sealed
+      }
     } else if plan.connector != RotationPlan.guided && plan.connector != RotationPlan.hook {
-      let names = (catalogue.connectors.keys.sorted() + [RotationPlan.hook, RotationPlan.guided]).joined(separator: ", ")
+      let own = [RotationPlan.hook, RotationPlan.webhook, RotationPlan.guided]
+      let names = (catalogue.connectors.keys.sorted() + own).joined(separator: ", ")
       throw Fault(.notFound, "there is no connector '\(plan.connector.prefix(64))'", hint: "use one of: \(names)")
     } else if secret?.isEmpty == false {
       throw Fault(.invalidInput, "'\(plan.connector)' needs no credential")
@@ -65,6 +78,13 @@ extension KeyService {
     }
     try erase(.rotation, id.description)
     plans[id] = nil
+  }
+
+  /// Of a URL with a path and a query.
+  static func origin(_ url: String) throws(Fault) -> String {
+    let scheme = url.hasPrefix("http://") ? 7 : 8
+    let end = url.dropFirst(scheme).firstIndex { $0 == "/" || $0 == "?" } ?? url.endIndex
+    return try BaseURL(String(url[..<end])).origin
   }
 
   private func adminCredential(_ id: RecordID, _ plan: RotationPlan, _ connector: RotationConnector, _ vault: Vault) throws(Fault)
@@ -115,7 +135,7 @@ extension KeyService {
         hint: "maskllm rotation set \(id) --connector NAME, or paste a new key: --guided")
     }
     let connector = catalogue.connectors[plan.connector]
-    let makesKeys = plan.connector == RotationPlan.hook || connector?.has(.create) == true
+    let makesKeys = plan.isOwn || connector?.has(.create) == true
     if pasted == nil, !makesKeys {
       throw Fault(
         .conflict, "keys of this provider are made by a person",
@@ -308,7 +328,7 @@ extension KeyService {
     case .disable:
       if let calls = try calls(id, plan), calls.connector.has(.disable), !run.oldRemote.isEmpty {
         try await calls.end(.disable, run.oldRemote)
-      } else if plan.connector == RotationPlan.hook {
+      } else if plan.isOwn {
         _ = try await runHook(plan, "disable", id, run, run.oldRemote)
       }
       try await enter(.hold, &run, id)
@@ -320,7 +340,7 @@ extension KeyService {
         var old = run.oldRemote
         if let first = calls.connector.slots.first, old["slot"] == nil { old["slot"] = first.name }
         try await calls.end(.delete, old)
-      } else if plan.connector == RotationPlan.hook {
+      } else if plan.isOwn {
         _ = try await runHook(plan, "delete", id, run, run.oldRemote)
       } else {
         try await enter(.confirm, &run, id)

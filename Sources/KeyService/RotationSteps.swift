@@ -49,7 +49,7 @@ extension KeyService {
         where !gone.contains(stray) { gone.append(stray) }
       }
       for remote in gone { try await calls.end(.delete, remote) }
-    } else if plan.connector == RotationPlan.hook, run.isAsked {
+    } else if plan.isOwn, run.isAsked {
       _ = try await runHook(plan, "delete", id, run, run.remote)
     }
   }
@@ -59,7 +59,7 @@ extension KeyService {
     let remote: [String: String]?
   }
 
-  /// A program of the user's: it gets a JSON object, and answers with one where it has made a key.
+  /// A program or a server of the user's: it gets a JSON object, and answers with one where it has made a key.
   func runHook(_ plan: RotationPlan, _ action: String, _ id: RecordID, _ run: RotationRun, _ remote: [String: String])
     async throws(Fault) -> MadeKey
   {
@@ -67,11 +67,27 @@ extension KeyService {
     var document = plan.parameters.merging(remote) { $1 }
     (document["action"], document["provider"], document["provider_key"]) = (action, provider, id.description)
     document["name"] = ConnectorCalls.name(id, version: action == "create" || run.step == .rollback ? run.to : run.from)
-    let output = try await outside.run(hook: plan.hook ?? "", [action], input: try Delivery.json(document))
+    let body = try Delivery.json(document)
+    let output: [UInt8]
+    if plan.connector == RotationPlan.webhook {
+      let vault = try requireVault()
+      let secret = try vault.open(
+        plan.sealed ?? [], for: "rotation/\(id)", hosts: [try Self.origin(plan.address ?? "")])
+      let headers = Delivery.signed(body, id: "msg_\(id)_\(run.to)_\(action)", now: clock.now, with: secret)
+      let answer = try await outside.call(
+        OutboundRequest("POST", plan.address ?? "", headers: headers, body: body, authorityFile: plan.authorityFile))
+      guard (200..<300).contains(answer.status) else {
+        throw Fault(
+          [401, 403].contains(answer.status) ? .forbidden : .unavailable, "the webhook answered \(answer.status) to '\(action)'")
+      }
+      output = answer.body
+    } else {
+      output = try await outside.run(hook: plan.hook ?? "", [action], input: body)
+    }
     guard action == "create" else { return MadeKey(secret: SecretBytes(count: 0) { _ in }, remote: [:]) }
     guard let answer = try? JSONDecoder().decode(HookAnswer.self, from: Data(output)), let secret = answer.secret, !secret.isEmpty
     else {
-      throw Fault(.unavailable, "hook '\(plan.hook ?? "")' did not answer with {\"secret\": ...}")
+      throw Fault(.unavailable, "the \(plan.connector) did not answer with {\"secret\": ...}")
     }
     return MadeKey(secret: SecretBytes(copying: Array(secret.utf8).span), remote: answer.remote ?? [:])
   }

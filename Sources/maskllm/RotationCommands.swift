@@ -103,13 +103,14 @@ enum RotationCommands {
     path: ["rotation", "set"], operand: "ID",
     summary: "say how a provider key is replaced; an administrator's credential is read from standard input",
     options: Unsealing.options + [
-      Option(name: "connector", value: "NAME", help: "see 'maskllm rotation connectors'; or hook, or guided"),
+      Option(name: "connector", value: "NAME", help: "see 'maskllm rotation connectors'; or hook, webhook, guided"),
       Option(name: "hook", value: "NAME", help: "a program in the folder 'hooks' that makes and deletes keys"),
       Option(name: "parameter", value: "NAME=VALUE", help: "what the connector needs", isRepeatable: true),
       Option(
         name: "remote", value: "NAME=VALUE", help: "what the provider calls the present key, so that it can be ended there",
         isRepeatable: true),
-      Option(name: "address", value: "URL", help: "where the management API is, where that is not the usual place"),
+      Option(
+        name: "address", value: "URL", help: "where the management API is, where that is not the usual place; the webhook's URL"),
       Option(name: "ca-file", value: "PATH", help: "trust only the authorities in this PEM file there"),
       Option(name: "probe-path", value: "PATH", help: "what a new key is tried with (default: the list of models)"),
       Option(

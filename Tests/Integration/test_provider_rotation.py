@@ -177,6 +177,21 @@ class TestWholeStory:
             assert provider.live() != {world.first}
 
 
+    def test_a_server_killed_while_it_gives_a_new_key_up_takes_that_key_away(self, running):
+        world = World(running)
+        world.plan(timing=["--shares", "50,100", "--stage", "30s", "--hold", "30s"])
+        world.rotate()
+        world.until("shift")
+        gate = world.provider.hold("delete")
+        world.gw.cli("rotation", "abort", world.id)
+        wait_until(lambda: "delete" not in world.provider.gates, "the new key to be deleted")
+        world.gw.stop(signal.SIGKILL)
+        gate.set()
+        world.gw.start()
+        world.done()
+        assert world.version() == 1 and list(world.provider.keys) == [world.first] and world.ask() == 200
+
+
 class TestConnectors:
     @pytest.mark.parametrize("connector", CONNECTORS)
     def test_a_key_is_made_tried_used_and_the_old_one_ended(self, running, connector):
@@ -265,6 +280,38 @@ class TestConnectors:
         assert asked["create"]["name"] == f"maskllm-{world.id}-v2" and asked["create"]["vault"] == "a" and asked["create"]["provider"] == "up"
         assert asked["delete"]["id"] == "there-1" and asked["delete"]["action"] == "delete"
         assert world.version() == 2 and world.ask() == 200 and world.provider.seen[second] > 0 and world.state()["remote"] == {"id": "there-2"}
+
+    def test_a_server_of_the_users_makes_and_deletes_keys(self, running, certificates):
+        import base64, hmac
+        from http.server import BaseHTTPRequestHandler
+        from conftest import serve_tls
+        world = World(running)
+        second, _ = world.provider.make("second")
+        got = []
+
+        class Keys(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + body
+                right = "v1," + base64.b64encode(hmac.digest(b"made-up-signing-key", signed, "sha256")).decode() == self.headers["webhook-signature"]
+                got.append((self.path, self.headers["webhook-id"], json.loads(body)["action"], right))
+                answer = json.dumps({"secret": second, "remote": {"id": "there-2"}} if json.loads(body)["action"] == "create" else {}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *args):
+                pass
+
+        server, url = serve_tls(Keys, certificates)
+        refused = world.gw.cli("rotation", "set", world.id, "--connector", "webhook", "--address", f"{url}/keys?x=1", *QUICK, input="", check=False)
+        assert "signed with" in refused.stderr
+        world.gw.cli("rotation", "set", world.id, "--connector", "webhook", "--address", f"{url}/keys?x=1", "--ca-file", certificates / "ca.pem", "--remote", "id=there-1", *QUICK, input="made-up-signing-key\n")
+        world.rotate()
+        world.done()
+        server.shutdown()
+        assert [(p, a, r) for p, _, a, r in got] == [("/keys?x=1", a, True) for a in ("create", "disable", "delete")] and world.version() == 2 and world.ask() == 200
 
     def test_guided_pastes_tries_cuts_over_and_reminds(self, running):
         world = World(running)
