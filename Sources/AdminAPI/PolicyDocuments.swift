@@ -177,10 +177,10 @@ extension KeyDocument {
     if let profile, profile.lastAt > 0 { last_used_at = Timestamp(milliseconds: profile.lastAt).rfc3339 }
     defer {
       for i in versions.indices {
-        guard let use = profile?.versions[UInt32(versions[i].version)] else { continue }
+        guard let use = profile?.use(of: UInt32(versions[i].version)) else { continue }
         versions[i].requests = use.requests
         versions[i].last_used_at = Timestamp(milliseconds: use.lastAt).rfc3339
-        versions[i].hosts = use.hosts
+        versions[i].hosts = use.hosts.map(\.description)
       }
     }
     guard key.state != .destroyed else { return }

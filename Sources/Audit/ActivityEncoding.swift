@@ -81,10 +81,20 @@ public enum ActivityEncoding {
 
   /// The entries of a segment, in the order they were written; what follows a damaged one is lost.
   public static func decode(_ bytes: [UInt8]) -> [ActivityEntry] {
-    var reader = Reader(bytes: bytes)
     var entries: [ActivityEntry] = []
-    while !reader.isAtEnd, let entry = reader.entry() { entries.append(entry) }
+    forEach(in: bytes) { record, provider, model, code in
+      func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
+      entries.append(ActivityEntry(record: record, provider: text(provider), model: text(model), code: text(code)))
+    }
     return entries
+  }
+
+  /// The same without making texts of them: hands over where in `bytes` provider, model and code are.
+  public static func forEach(
+    in bytes: [UInt8], _ body: (ActivityRecord, _ provider: Range<Int>, _ model: Range<Int>, _ code: Range<Int>) -> Void
+  ) {
+    var reader = Reader(bytes: bytes)
+    while !reader.isAtEnd, let entry = reader.entry() { body(entry.record, entry.provider, entry.model, entry.code) }
   }
 
   private struct Reader {
@@ -110,10 +120,10 @@ public enum ActivityEncoding {
     }
 
     mutating func int() -> Int? { varint().map { Int(truncatingIfNeeded: $0) } }
-    mutating func text() -> String? {
+    mutating func text() -> Range<Int>? {
       guard let n = byte(), at + Int(n) <= bytes.count else { return nil }
       defer { at += Int(n) }
-      return String(decoding: bytes[at..<(at + Int(n))], as: UTF8.self)
+      return at..<(at + Int(n))
     }
     mutating func tokens() -> Int64?? { varint().map { $0 == 0 ? nil : Int64(truncatingIfNeeded: $0 - 1) } }
 
@@ -138,7 +148,7 @@ public enum ActivityEncoding {
     /// A count that versions before `first` did not have.
     private mutating func since(_ first: UInt8, _ version: UInt8) -> Int64?? { version < first ? .some(nil) : tokens() }
 
-    mutating func entry() -> ActivityEntry? {
+    mutating func entry() -> (record: ActivityRecord, provider: Range<Int>, model: Range<Int>, code: Range<Int>)? {
       guard let version = byte(), (1...4).contains(version), let start = varint(), let key = id() else { return nil }
       var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
       record.key = key
@@ -166,7 +176,7 @@ public enum ActivityEncoding {
       record.usage = Usage(
         input: input, output: output, cacheRead: read, cacheWrite: write, reasoning: reasoning, audioInput: audioIn,
         audioOutput: audioOut, seconds: seconds, images: images)
-      return ActivityEntry(record: record, provider: provider, model: model, code: code)
+      return (record, provider, model, code)
     }
   }
 }

@@ -1,12 +1,14 @@
-import Primitives
+public import Primitives
 
-/// What is known of how a key is used, from the record of its requests. Bounded, whatever the key does.
-public struct KeyProfile: Codable, Sendable, Equatable {
-  /// One place that a key is used from, seen as a run of requests.
-  struct Place: Codable, Sendable, Equatable {
+/// What is known of how a key is used, from the record of its requests. Bounded, whatever the key does; a kilobyte or less for most.
+///
+/// A reference, so that a request changes it where it lies. Belongs to the engine's thread.
+public final class KeyProfile: Codable {
+  /// One neighbourhood that a key is used from, seen as a run of requests.
+  struct Place: Codable {
+    let network: NetworkAddress
     var lastAt: Int64
-    /// Requests since the last silence, and when they began.
-    var runStart: Int64
+    /// Requests since the last silence.
     var probes = 0
     /// After a few requests and a pause: the requests of the minute that counts.
     var isProbed = false
@@ -15,63 +17,92 @@ public struct KeyProfile: Codable, Sendable, Equatable {
   }
 
   /// Who uses one secret of a key.
-  public struct VersionUse: Codable, Sendable, Equatable {
+  public struct VersionUse: Codable, Sendable {
+    public let version: UInt32
     public var requests = 0
     public var lastAt: Int64 = 0
     /// At most `hostsMax`.
-    public var hosts: [String] = []
+    public var hosts: [NetworkAddress] = []
   }
 
   /// Milliseconds since 1970; 0: never.
   public internal(set) var firstAt: Int64 = 0
   public internal(set) var lastAt: Int64 = 0
   public internal(set) var requests = 0
-  public internal(set) var versions: [UInt32: VersionUse] = [:]
-  /// By the text of its neighbourhood.
-  var places: [String: Place] = [:]
-  public internal(set) var models: Set<String> = []
-  /// Requests by hour of the day (UTC), working days and weekends apart.
-  var hours = [Int](repeating: 0, count: 48)
+  public internal(set) var versions: [VersionUse] = []
+  var places: [Place] = []
+  public internal(set) var models: [String] = []
+  /// Requests by hour of the day (UTC), working days and weekends apart, as far as a byte counts.
+  var hours = [UInt8](repeating: 0, count: 48)
   var refusedMinute: Int64 = 0
   var refusedInMinute = 0
-  /// Sums of the hours of the last week in which the key was used: nano-dollars and tokens.
-  var spend = HourlySums()
-  var tokens = HourlySums()
+  /// Nano-dollars and tokens.
+  var spend = HourlySum()
+  var tokens = HourlySum()
   /// When each trigger last spoke of the key.
   var spoken: [String: Int64] = [:]
+  /// Whether it is to be kept.
+  var isChanged = false
 
   public static let hostsMax = 32
   static let placesMax = 64
   static let modelsMax = 128
+  static let versionsMax = 16
 
   public init() {}
 
-  public var networks: [String] { places.keys.sorted() }
+  /// A copy that goes its own way.
+  public func copy() -> KeyProfile {
+    let copy = KeyProfile()
+    (copy.firstAt, copy.lastAt, copy.requests) = (firstAt, lastAt, requests)
+    (copy.versions, copy.places, copy.models, copy.hours) = (versions, places, models, hours)
+    (copy.refusedMinute, copy.refusedInMinute) = (refusedMinute, refusedInMinute)
+    (copy.spend, copy.tokens, copy.spoken) = (spend, tokens, spoken)
+    return copy
+  }
+
+  public func use(of version: UInt32) -> VersionUse? { versions.first { $0.version == version } }
+
+  public var networks: [NetworkAddress] { places.map(\.network) }
+
+  /// The position of the use of `version`.
+  func position(of version: UInt32) -> Int {
+    // Most requests come with the present secret, which is the last.
+    for i in versions.indices.reversed() where versions[i].version == version { return i }
+    if versions.count >= Self.versionsMax { versions.removeFirst() }
+    versions.append(VersionUse(version: version))
+    return versions.count - 1
+  }
+
+  func hasModel(_ name: Span<UInt8>) -> Bool {
+    for model in models where name.equals(model.utf8.span) { return true }
+    return false
+  }
 }
 
-/// The hours of a week that had something in them.
-struct HourlySums: Codable, Sendable, Equatable {
-  private var hours: [Int64] = []
-  private var sums: [Int64] = []
-  static let kept: Int64 = 7 * 24
+/// What an hour comes to, against what hours in use usually do: their mean over about the last week in use.
+struct HourlySum: Codable {
+  private var hour: Int64 = 0
+  private var sum: Int64 = 0
+  private var mean: Int64 = 0
+  private var count: Int64 = 0
+  /// Hours in use that the mean remembers.
+  private static let memory: Int64 = 60
+  /// Hours in use before which nothing is usual.
+  private static let enough: Int64 = 12
 
-  /// Adds to the hour of `at`. Returns the hour's sum so far, and what an hour before it came to: the mean of those that had
-  /// something, nil while fewer than `enough` had.
-  mutating func add(_ amount: Int64, at: Int64, enough: Int = 12) -> (sum: Int64, usual: Int64?) {
-    let hour = at.floorDivided(by: 3_600_000)
-    if hours.last != hour {
-      // What arrives late counts for the hour that it arrives in.
-      if let last = hours.last, hour < last { return (sums[sums.count - 1], nil) }
-      hours.append(hour)
-      sums.append(0)
-      while let first = hours.first, first < hour - Self.kept {
-        hours.removeFirst()
-        sums.removeFirst()
+  /// Adds to the hour of `at`. Returns the hour's sum so far, and what is usual; nil while that is not known.
+  mutating func add(_ amount: Int64, at: Int64) -> (sum: Int64, usual: Int64?) {
+    let now = at.floorDivided(by: 3_600_000)
+    if now > hour {
+      if sum > 0 {
+        count = min(count + 1, Self.memory)
+        mean += (sum - mean) / count
       }
+      (hour, sum) = (now, 0)
     }
-    sums[sums.count - 1] = sums[sums.count - 1].addingReportingOverflow(amount).overflow ? .max : sums[sums.count - 1] + amount
-    let before = sums.dropLast()
-    guard before.count >= enough else { return (sums.last!, nil) }
-    return (sums.last!, before.reduce(0) { $0 + $1 / Int64(before.count) })
+    // What arrives late counts for the hour that it arrives in.
+    sum = sum.addingReportingOverflow(amount).overflow ? .max : sum + amount
+    return (sum, count >= Self.enough ? mean : nil)
   }
 }

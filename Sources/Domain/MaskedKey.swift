@@ -49,7 +49,12 @@ public struct MaskedKey: Equatable, Sendable {
   /// HMAC-SHA-256 of the whole masked key under the pepper of `pepperVersion`; 32 bytes.
   public var hash: [UInt8]
   public var pepperVersion: UInt32
-  public var details: KeyDetails
+  /// What most keys do not have: a hundred thousand of them must not pay for it.
+  private var box: DetailsBox?
+  public var details: KeyDetails {
+    get { box?.details ?? KeyDetails() }
+    set { box = newValue == KeyDetails() ? nil : DetailsBox(newValue) }
+  }
   /// Counts changes, starting at 1.
   public var revision: Int64
 
@@ -68,7 +73,7 @@ public struct MaskedKey: Equatable, Sendable {
     self.expiresAt = expiresAt
     self.hash = hash
     self.pepperVersion = pepperVersion
-    self.details = details
+    box = details == KeyDetails() ? nil : DetailsBox(details)
     self.revision = revision
   }
 
@@ -103,4 +108,11 @@ public struct MaskedKey: Equatable, Sendable {
   public var grant: Grant { Grant(policy: policy, sharedPolicy: sharedPolicy, team: team) }
 
   public enum Change: String, Sendable, CaseIterable { case disable, enable, revoke, destroy }
+}
+
+/// Details behind a reference; never changed once made.
+private final class DetailsBox: Sendable, Equatable {
+  let details: KeyDetails
+  init(_ details: KeyDetails) { self.details = details }
+  static func == (a: DetailsBox, b: DetailsBox) -> Bool { a.details == b.details }
 }

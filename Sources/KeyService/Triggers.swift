@@ -82,7 +82,13 @@ extension KeyService {
 
   private func judge(_ segment: ActivitySegment, _ engine: inout TriggerEngine) -> [Verdict] {
     var verdicts = engine.advance(to: segment.last, keys: keys.keys, facts)
-    for entry in ActivityEncoding.decode(segment.records) { verdicts += engine.take(entry, facts) }
+    let bytes = segment.records
+    ActivityEncoding.forEach(in: bytes) { record, provider, model, code in
+      let span = bytes.span
+      let told = engine.take(
+        record, provider: span.extracting(provider), model: span.extracting(model), code: span.extracting(code), facts)
+      if !told.isEmpty { verdicts += told }
+    }
     return verdicts
   }
 
@@ -204,6 +210,6 @@ extension KeyService {
       rows.append((id, [UInt8](body)))
     }
     try store.save(profiles: rows, upTo: judgedUpTo)
-    engine?.changed = []
+    engine?.keptAll()
   }
 }

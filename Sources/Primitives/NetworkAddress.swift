@@ -1,7 +1,7 @@
 import Glibc
 
 /// An IPv4 or IPv6 address as 128 bits; IPv4 stands in its mapped form, `::ffff:a.b.c.d`.
-public struct NetworkAddress: Hashable, Sendable, CustomStringConvertible {
+public struct NetworkAddress: Hashable, Sendable, Codable, CustomStringConvertible {
   public let high: UInt64
   public let low: UInt64
 

@@ -266,7 +266,7 @@ struct TriggerTests {
     var half = TriggerEngine(Trigger.shipped)
     let same = Traffic(random: SeededRandomness(seed: 4))
     var verdicts = play(&half, 0..<6, same)
-    var rest = TriggerEngine(Trigger.shipped, profiles: half.profiles)
+    var rest = TriggerEngine(Trigger.shipped, profiles: half.profiles.mapValues { $0.copy() })
     verdicts += play(&rest, 6..<12, same)
     #expect(verdicts == first)
   }
