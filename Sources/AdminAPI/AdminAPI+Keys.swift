@@ -18,11 +18,13 @@ extension AdminAPI {
 
   func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
-    let tampered = service.tamperedKeys.map {
+    let tampered = (Caller.current.team == nil ? service.tamperedKeys : []).map {
       KeyDocument(
         id: $0.description, name: "", state: "tampered", policy: PolicyDocument(), created_at: "", expires_at: nil, revision: 0)
     }
-    return try encode(try service.listKeys().map { KeyDocument($0, isExpired: service.isExpired($0)) } + tampered)
+    return try encode(
+      try service.listKeys().filter { Caller.sees(team: $0.team) }.map { KeyDocument($0, isExpired: service.isExpired($0)) }
+        + tampered)
   }
 
   func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
@@ -30,7 +32,7 @@ extension AdminAPI {
       r, fields: ["name", "team", "shared_policy", "policy", "expires_at", "prefix", "count", "tags", "decoy"],
       inner: ["policy": PolicyDocument.fields])
     let expiresAt = try moment(document.expires_at)
-    let grant = try grant(document.policy, document.shared_policy, document.team)
+    let grant = try grant(document.policy, document.shared_policy, try ownTeam(document.team))
     let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
     // Put together from bytes: the texts never become Strings here.
     var body = ByteBuffer(capacity: 4096)
@@ -63,11 +65,20 @@ extension AdminAPI {
       team: team)
   }
 
+  /// The team that is asked for; of a caller of a team, theirs.
+  private func ownTeam(_ asked: String?) throws(Fault) -> String? {
+    guard let own = Caller.current.team else { return asked }
+    guard asked == nil || asked == own else {
+      throw Fault(.notFound, "there is no team '\(asked!.prefix(64))'", hint: "see 'maskllm team list'")
+    }
+    return own
+  }
+
   func regrantKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     let document: GrantDocument = try decode(
       r, fields: ["team", "shared_policy", "policy"], inner: ["policy": PolicyDocument.fields])
     let key = try await service.regrantKey(
-      try recordID(id), try grant(document.policy, document.shared_policy, document.team))
+      try recordID(id), try grant(document.policy, document.shared_policy, try ownTeam(document.team)))
     return try encode(self.document(key))
   }
 
@@ -128,15 +139,22 @@ extension AdminAPI {
   func revoke(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     let document: RevocationDocument = try decode(r, fields: RevocationDocument.fields)
     var selection = Selection()
-    for text in document.keys ?? [] { selection.keys.append(try recordID(text)) }
+    for text in document.keys ?? [] { selection.keys.append(try ownKey(text).id) }
     if let n = document.version {
       guard let version = UInt32(exactly: n), version > 0 else { throw Fault(.invalidInput, "that is no version of a key") }
       selection.version = version
     }
-    (selection.team, selection.tag) = (document.team, document.tag)
-    if let text = document.provider_key { selection.providerKey = try recordID(text) }
+    (selection.team, selection.tag) = (try ownTeam(document.team), document.tag)
+    if let text = document.provider_key {
+      guard Caller.current.permissions.contains(Permission(.change, .providerKeys)) else {
+        throw Fault(.notFound, "there is no provider key '\(text.prefix(12))'")
+      }
+      selection.providerKey = try recordID(text)
+    }
     selection.issuedBefore = try moment(document.issued_before)
-    selection.everything = document.everything ?? false
+    // All that a caller of a team can mean by everything is all of the team.
+    selection.everything = (document.everything ?? false) && Caller.current.team == nil
+    if Caller.current.team != nil, selection.version != nil { selection.team = nil }
     let receipt = try await service.revoke(selection, reason: document.reason, isRehearsal: document.rehearse ?? false)
     return try encode(ReceiptDocument(receipt))
   }

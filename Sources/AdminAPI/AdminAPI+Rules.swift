@@ -12,12 +12,14 @@ extension AdminAPI {
     try allow(r, query: [])
     let keys = try service.listKeys().filter { !$0.state.isFinal }
     let all = kind == .team ? service.teams : service.sharedPolicies
+    let own = Set(keys.filter { Caller.sees(team: $0.team) }.compactMap(\.sharedPolicy))
     return try encode(
-      all.sorted { $0.key < $1.key }.map { name, policy in
-        NamedPolicyDocument(
-          name: name, policy: PolicyDocument(policy),
-          keys: keys.count { (kind == .team ? $0.team : $0.sharedPolicy) == name })
-      })
+      all.filter { name, _ in Caller.current.team == nil || (kind == .team ? name == Caller.current.team : own.contains(name)) }
+        .sorted { $0.key < $1.key }.map { name, policy in
+          NamedPolicyDocument(
+            name: name, policy: PolicyDocument(policy),
+            keys: keys.count { (kind == .team ? $0.team : $0.sharedPolicy) == name })
+        })
   }
 
   func setNamedPolicy(_ r: borrowing AdminRequest, _ kind: DocumentKind, _ name: String) async throws(Fault) -> AdminResponse {
@@ -41,16 +43,26 @@ extension AdminAPI {
   func listBudgets(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     _ = try service.listKeys()  // sealed: nothing to show
-    return try encode(service.budgets.values.sorted { $0.name < $1.name }.map(document))
+    return try encode(service.budgets.values.filter(isOwn).sorted { $0.name < $1.name }.map(document))
   }
 
   private func document(_ budget: Budget) -> BudgetDocument {
     BudgetDocument(budget, service.standing(ofBudget: budget.name))
   }
 
+  /// Whether the caller may know of it: it is of their team, or of a key of it.
+  private func isOwn(_ budget: Budget) -> Bool {
+    guard let team = Caller.current.team else { return true }
+    return budget.team == team || budget.key.flatMap { try? service.key($0).team } == team
+  }
+
   func showBudget(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
-    return try encode(document(try service.budget(name)))
+    let budget = try service.budget(name)
+    guard isOwn(budget) else {
+      throw Fault(.notFound, "there is no budget '\(name.prefix(64))'", hint: "see 'maskllm budget list'")
+    }
+    return try encode(document(budget))
   }
 
   func setBudget(_ r: borrowing AdminRequest, _ name: String) async throws(Fault) -> AdminResponse {

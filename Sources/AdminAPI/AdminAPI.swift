@@ -36,70 +36,15 @@ public final class AdminAPI: @unchecked Sendable {
   private func route(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     guard r.path.first == "v1" else { throw Self.noSuchPath }
     let path = Array(r.path.dropFirst())
-    switch (r.method, path.count, path.first) {
-    case (.get, 1, "status"): return try status(r)
-    case (.post, 1, "unseal"): return try await unseal(r)
-    case (.get, 1, "providers"): return try listProviders(r)
-    case (.post, 1, "providers"): return try await addProvider(r)
-    case (.get, 1, "provider-kinds"): return try listKinds(r)
-    case (.get, 1, "provider-keys"): return try listProviderKeys(r)
-    case (.post, 1, "provider-keys"): return try await addProviderKey(r)
-    case (.put, 2, "provider-keys"): return try await setPool(r, path[1])
-    case (.post, 3, "provider-keys") where path[2] == "release": return try releaseProviderKey(r, path[1])
-    case (.post, 3, "provider-keys") where path[2] == "disable": return try await switchProviderKey(r, path[1], on: false)
-    case (.post, 3, "provider-keys") where path[2] == "enable": return try await switchProviderKey(r, path[1], on: true)
-    case (.delete, 2, "provider-keys"): return try await removeProviderKey(r, path[1])
-    case (.get, 1, "keys"): return try listKeys(r)
-    case (.post, 1, "keys"): return try await createKey(r)
-    case (.get, 2, "keys"): return try await showKey(r, path[1])
-    case (.post, 3, "keys") where path[2] == "rotate": return try await rotateKey(r, path[1])
-    case (.put, 3, "keys") where path[2] == "tags": return try await retagKey(r, path[1])
-    case (.put, 3, "keys") where path[2] == "throttle": return try await throttleKey(r, path[1])
-    case (.post, 1, "revocations"): return try await revoke(r)
-    case (.put, 3, "keys") where path[2] == "expiry": return try await setExpiry(r, path[1])
-    case (.post, 3, "keys") where path[2] == "deliver": return try await retryDelivery(r, path[1])
-    case (.get, 1, "schedules"): return try listSchedules(r)
-    case (.put, 3, "schedules"): return try setSchedule(r, "\(path[1])/\(path[2])")
-    case (.delete, 3, "schedules"): return try removeSchedule(r, "\(path[1])/\(path[2])")
-    case (.get, 1, "destinations"): return try listDestinations(r)
-    case (.put, 2, "destinations"): return try setDestination(r, path[1])
-    case (.delete, 2, "destinations"): return try removeDestination(r, path[1])
-    case (.get, 1, "connectors"): return try listConnectors(r)
-    case (.get, 1, "rotations"): return try listRotations(r)
-    case (.get, 2, "rotations"): return try showRotation(r, path[1])
-    case (.put, 2, "rotations"): return try setRotation(r, path[1])
-    case (.delete, 2, "rotations"): return try removeRotation(r, path[1])
-    case (.post, 3, "rotations") where path[2] == "start": return try await startRotation(r, path[1])
-    case (.post, 3, "rotations") where ["abort", "confirm"].contains(path[2]): return try await endRotation(r, path[1], path[2])
-    case (.get, 1, "triggers"): return try listTriggers(r)
-    case (.put, 2, "triggers"): return try await setTrigger(r, path[1])
-    case (.delete, 2, "triggers"): return try await removeTrigger(r, path[1])
-    case (.post, 2, "triggers") where path[1] == "replay": return try await replayTriggers(r)
-    case (.post, 1, "leaks"): return try await reportLeaks(r)
-    case (.get, 1, "audit"): return try audit(r)
-    case (.put, 2, "keys"): return try await regrantKey(r, path[1])
-    case (.post, 3, "keys") where MaskedKey.Change(rawValue: path[2]) != nil:
-      return try await changeKey(r, path[1], path[2])
-    case (.get, 1, "teams"): return try listNamedPolicies(r, .team)
-    case (.put, 2, "teams"): return try await setNamedPolicy(r, .team, path[1])
-    case (.delete, 2, "teams"): return try await removeNamedPolicy(r, .team, path[1])
-    case (.get, 1, "policies"): return try listNamedPolicies(r, .policy)
-    case (.put, 2, "policies"): return try await setNamedPolicy(r, .policy, path[1])
-    case (.delete, 2, "policies"): return try await removeNamedPolicy(r, .policy, path[1])
-    case (.get, 1, "budgets"): return try listBudgets(r)
-    case (.get, 2, "budgets"): return try showBudget(r, path[1])
-    case (.put, 2, "budgets"): return try await setBudget(r, path[1])
-    case (.post, 3, "budgets") where path[2] == "raise": return try await raiseBudget(r, path[1])
-    case (.delete, 2, "budgets"): return try await removeBudget(r, path[1])
-    case (.get, 1, "prices"): return try listPrices(r)
-    case (.put, 3, "prices"): return try await setPrice(r, path[1], path[2])
-    case (.delete, 3, "prices"): return try await removePrice(r, path[1], path[2])
-    case (.get, 1, "objects"): return try listObjects(r)
-    case (.put, 3, "objects"): return try giveObject(r, path[1], path[2])
-    case (.post, 1, "explain"): return try explain(r)
-    case (.get, 1, "activity"): return try await activity(r)
-    default: throw Self.noSuchPath
+    let caller = Caller.current
+    for route in Self.routes {
+      guard let found = route.match(r.method, path) else { continue }
+      // What one may not is as if it were not there.
+      guard caller.permissions.contains(route.permission), caller.team == nil || route.isOfTeams else { throw Self.noSuchPath }
+      if caller.team != nil, path[0] == "keys", let id = found.first { _ = try ownKey(id) }
+      return try await route.answer(self, r, found)
     }
+    throw Self.noSuchPath
   }
 
   static let noSuchPath = Fault(
@@ -107,7 +52,7 @@ public final class AdminAPI: @unchecked Sendable {
 
   // MARK: server
 
-  private func status(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+  func status(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     let providerKeys = try service.listProviderKeys()
     return try encode(
@@ -119,7 +64,7 @@ public final class AdminAPI: @unchecked Sendable {
         activity_lost: activityLost()))
   }
 
-  private func unseal(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+  func unseal(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     try service.unseal(secret: r.body.span)
     await service.publish()
@@ -128,7 +73,7 @@ public final class AdminAPI: @unchecked Sendable {
 
   // MARK: providers
 
-  private func listProviders(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+  func listProviders(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     guard !service.isSealed else { throw Fault(.sealed, "the vault is sealed", hint: "run 'maskllm unseal' first") }
     let keys = try service.listProviderKeys()
@@ -136,7 +81,7 @@ public final class AdminAPI: @unchecked Sendable {
       service.providers().map { provider in ProviderDocument(provider, keys: keys.count { $0.key.provider == provider.name }) })
   }
 
-  private func addProvider(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+  func addProvider(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     let document: NewProviderDocument = try decode(
       r, fields: ["name", "base_url", "credential", "kind", "authority_file", "price_list", "fallback_urls"])
     let kind = document.kind ?? (service.catalogue[document.name] == nil ? Catalogue.compatible : document.name)
@@ -166,7 +111,7 @@ public final class AdminAPI: @unchecked Sendable {
     return try encode(ProviderDocument(provider, keys: nil), status: 201)
   }
 
-  private func listKinds(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+  func listKinds(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     return try encode(
       service.catalogue.all.map { entry in
@@ -177,12 +122,12 @@ public final class AdminAPI: @unchecked Sendable {
       })
   }
 
-  private func listProviderKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+  func listProviderKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     return try encode(try service.listProviderKeys().map { document($0.key, isUsable: $0.isUsable) })
   }
 
-  private func addProviderKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+  func addProviderKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     try allow(r, query: ["provider", "name"], hasBody: true)
     guard let provider = r.query["provider"], let name = r.query["name"] else {
       throw Fault(.invalidInput, "a provider key needs a provider and a name")
@@ -191,7 +136,7 @@ public final class AdminAPI: @unchecked Sendable {
     return try encode(document(key, isUsable: true), status: 201)
   }
 
-  private func setPool(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+  func setPool(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     let document: PoolDocument = try decode(r, fields: ["weight", "tags"])
     let id = try recordID(id)
     var pool = service.pools[id] ?? PoolSettings()
@@ -200,21 +145,21 @@ public final class AdminAPI: @unchecked Sendable {
     return try showProviderKey(id)
   }
 
-  private func releaseProviderKey(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
+  func releaseProviderKey(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     let id = try recordID(id)
     try service.releaseProviderKey(id)
     return try showProviderKey(id)
   }
 
-  private func showProviderKey(_ id: RecordID) throws(Fault) -> AdminResponse {
+  func showProviderKey(_ id: RecordID) throws(Fault) -> AdminResponse {
     guard let entry = try service.listProviderKeys().first(where: { $0.key.id == id }) else {
       throw Fault(.notFound, "there is no provider key \(id)")
     }
     return try encode(document(entry.key, isUsable: entry.isUsable))
   }
 
-  private func switchProviderKey(_ r: borrowing AdminRequest, _ id: String, on: Bool) async throws(Fault) -> AdminResponse {
+  func switchProviderKey(_ r: borrowing AdminRequest, _ id: String, on: Bool) async throws(Fault) -> AdminResponse {
     let id = try recordID(id)
     if on {
       try allow(r, query: [])
@@ -228,13 +173,13 @@ public final class AdminAPI: @unchecked Sendable {
     return try showProviderKey(id)
   }
 
-  private func removeProviderKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
+  func removeProviderKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     try await service.removeProviderKey(try recordID(id))
     return AdminResponse(status: 204, body: [])
   }
 
-  private func document(_ key: ProviderKey, isUsable: Bool) -> ProviderKeyDocument {
+  func document(_ key: ProviderKey, isUsable: Bool) -> ProviderKeyDocument {
     ProviderKeyDocument(
       id: key.id.description, provider: key.provider, name: key.name, version: Int(key.version), usable: isUsable,
       state: service.pools[key.id]?.disabledBecause != nil
@@ -246,10 +191,19 @@ public final class AdminAPI: @unchecked Sendable {
 
   // MARK: activity
 
-  private func activity(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+  /// The key of that ID, where the caller may know of it.
+  func ownKey(_ id: String) throws(Fault) -> MaskedKey {
+    let id = try recordID(id)
+    let key = try service.key(id)
+    guard Caller.sees(team: key.team) else { throw Fault(.notFound, "there is no key \(id)", hint: "see 'maskllm key list'") }
+    return key
+  }
+
+  func activity(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     try allow(r, query: ["key", "provider", "from", "to", "limit"])
     var query = ActivityQuery()
-    if let key = r.query["key"] { query.key = try recordID(key) }
+    if let key = r.query["key"] { query.key = Caller.current.team == nil ? try recordID(key) : try ownKey(key).id }
+    if Caller.current.team != nil { query.keys = Set(try service.listKeys().filter { Caller.sees(team: $0.team) }.map(\.id)) }
     query.provider = r.query["provider"]
     query.from = try moment(r.query["from"]) ?? query.from
     query.to = try moment(r.query["to"]) ?? query.to
@@ -316,6 +270,8 @@ public final class AdminAPI: @unchecked Sendable {
     let status =
       switch fault.code {
       case .invalidInput: 400
+      case .unauthorized: 401
+      case .tooMany: 429
       case .unsealFailed, .forbidden: 403
       case .notFound: 404
       case .conflict, .tampered: 409

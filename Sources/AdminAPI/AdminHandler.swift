@@ -1,20 +1,32 @@
 import Cryptography
 import Glibc
+import KeyService
 public import Primitives
 public import Transport
 public import Wire
 
-/// The management side on a Unix socket: only the user that the server runs as, and root, are answered.
-public final class AdminHandler: RequestHandler {
+/// The management side for those who connect: on a Unix socket the user that the server runs as, and root; on the network whoever
+/// presents an admin token.
+public final class AdminHandler: RequestHandler, @unchecked Sendable {
+  public enum Door: Sendable { case socket, network }
+
   private let api: AdminAPI
+  private let door: Door
+  private let loop: EventLoop
+  // Loop-confined.
+  private var failures = FailedTries()
+
   public static let bodyMax = 1 << 20
 
-  public init(api: AdminAPI) { self.api = api }
+  public init(api: AdminAPI, door: Door, loop: EventLoop) { (self.api, self.door, self.loop) = (api, door, loop) }
 
   public func handle(_ connection: inout ServerConnection) async throws(IOFailure) -> Bool {
-    let peer = connection.socket.peerUserID
-    guard peer == Int64(geteuid()) || peer == 0 else {
-      return try await send(api.problem(Fault(.forbidden, "this socket is for the server's own user")), &connection)
+    let caller: Caller
+    do throws(Fault) { caller = try identify(&connection) } catch {
+      // Whoever guesses gets slower than whoever mistypes.
+      if error == Fault(.unauthorized, "") { try await Scope(on: loop).sleep(milliseconds: FailedTries.pause) }
+      connection.startBody()
+      return try await send(api.problem(error), &connection, closing: true)
     }
     let method = connection.head.method
     let target = String(
@@ -36,28 +48,97 @@ public final class AdminHandler: RequestHandler {
     let response: AdminResponse
     do {
       let request = try AdminRequest(method, target, body: body)
-      response = await api.answer(request)
+      response = await Caller.$current.withValue(caller) { await api.answer(request) }
     } catch { response = api.problem(error) }
     return try await send(response, &connection)
   }
 
-  private func send(_ response: AdminResponse, _ connection: inout ServerConnection) async throws(IOFailure) -> Bool {
+  // MARK: who
+
+  private func identify(_ connection: inout ServerConnection) throws(Fault) -> Caller {
+    if door == .socket {
+      let peer = connection.socket.peerUserID
+      guard peer == Int64(geteuid()) || peer == 0 else { throw Fault(.forbidden, "this socket is for the server's own user") }
+      return .local
+    }
+    let address = connection.peerAddress()
+    let now = monotonicNanoseconds()
+    guard failures.mayTry(address, now: now) else {
+      throw Fault(.tooMany, "too many wrong tokens from there", hint: "wait a minute")
+    }
+    do throws(Fault) { return try api.service.caller(Self.token(connection), from: address) } catch {
+      if error == Fault(.unauthorized, "") { failures.note(address, now: now) }
+      throw error
+    }
+  }
+
+  @_lifetime(borrow connection)
+  private static func token(_ connection: borrowing ServerConnection) throws(Fault) -> Span<UInt8> {
+    let bytes = connection.inbound.readable
+    guard let field = connection.head.value(of: .authorization) else {
+      throw Fault(.unauthorized, "an admin token is wanted", hint: "send it as 'Authorization: Bearer mka_...'")
+    }
+    let value = bytes.extracting(field.range)
+    guard value.count > 7, value.extracting(0..<7).equalsIgnoringCase("bearer ") else {
+      throw Fault(.unauthorized, "an admin token is wanted", hint: "send it as 'Authorization: Bearer mka_...'")
+    }
+    return value.extracting(7..<value.count)
+  }
+
+  // MARK: answers
+
+  private func send(_ response: AdminResponse, _ connection: inout ServerConnection, closing: Bool = false)
+    async throws(IOFailure)
+    -> Bool
+  {
     var response = response
-    connection.outbound.append("HTTP/1.1 \(response.status) -\r\nContent-Type: application/json\r\n")
+    connection.outbound.append("HTTP/1.1 \(response.status) -\r\nContent-Type: ")
+    connection.outbound.append(response.status < 400 ? "application/json\r\n" : "application/problem+json\r\n")
+    // What is answered here is for one reader, and some of it once.
+    connection.outbound.append("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
+    if response.status == 401 { connection.outbound.append("WWW-Authenticate: Bearer\r\n") }
+    if response.status == 429 { connection.outbound.append("Retry-After: 60\r\n") }
+    if closing { connection.outbound.append("Connection: close\r\n") }
     if response.status != 204 { connection.outbound.append("Content-Length: \(response.body.count)\r\n") }
     connection.outbound.append("\r\n")
     connection.outbound.append(response.body)
     try await connection.flush()
     connection.outbound.wipe()
     wipe(&response.body)
-    return connection.head.isKeepAlive && connection.isBodyRead
+    return !closing && connection.head.isKeepAlive && connection.isBodyRead
   }
 
   public func answer(to error: HTTPError, into buffer: inout ByteBuffer) {
     let body = api.problem(Fault(.invalidInput, "\(error.reason)")).body
     buffer.append(
-      "HTTP/1.1 \(error.status) -\r\nContent-Type: application/json\r\nContent-Length: \(body.count)\r\nConnection: close\r\n\r\n"
+      "HTTP/1.1 \(error.status) -\r\nContent-Type: application/problem+json\r\nContent-Length: \(body.count)\r\nConnection: close\r\n\r\n"
     )
     buffer.append(body)
+  }
+}
+
+/// Wrong tokens by where they came from.
+struct FailedTries {
+  /// Wrong ones a minute after which right ones are not looked at either.
+  static let max = 10
+  /// Milliseconds that a wrong one is answered after.
+  static let pause = 200
+  private static let window: UInt64 = 60_000_000_000
+  private static let placesMax = 10_000
+  private var places: [NetworkAddress: (count: Int, since: UInt64)] = [:]
+
+  func mayTry(_ address: NetworkAddress?, now: UInt64) -> Bool {
+    guard let address, let place = places[address.neighbourhood] else { return true }
+    return place.count < Self.max || now - place.since >= Self.window
+  }
+
+  mutating func note(_ address: NetworkAddress?, now: UInt64) {
+    guard let address else { return }
+    var place = places[address.neighbourhood] ?? (0, now)
+    if now - place.since >= Self.window { place = (0, now) }
+    place.count += 1
+    // Full of others: the oldest go.
+    if places.count >= Self.placesMax { places = places.filter { now - $0.value.since < Self.window } }
+    if places.count < Self.placesMax { places[address.neighbourhood] = place }
   }
 }

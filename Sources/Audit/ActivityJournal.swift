@@ -41,6 +41,8 @@ public struct ActivityBatch: ~Copyable {
 /// Reads what has been kept.
 public struct ActivityQuery: Sendable {
   public var key: RecordID?
+  /// Only of these; nil: of all, and of requests without a key.
+  public var keys: Set<RecordID>?
   public var provider: String?
   public var from = Timestamp(milliseconds: 0)
   public var to = Timestamp.distantFuture
@@ -63,7 +65,8 @@ public struct ActivityQuery: Sendable {
   }
 
   private func matches(_ entry: ActivityEntry) -> Bool {
-    (key == nil || entry.record.key == key) && (provider == nil || entry.provider == provider) && entry.record.start >= from
+    (key == nil || entry.record.key == key) && (keys == nil || entry.record.key.map { keys!.contains($0) } ?? false)
+      && (provider == nil || entry.provider == provider) && entry.record.start >= from
       && entry.record.start <= to
   }
 }

@@ -11,6 +11,8 @@ public struct Actor: Hashable, Sendable {
   public static let schedule = Actor(name: "schedule")
   public static let rotation = Actor(name: "rotation")
   public static let gateway = Actor(name: "gateway")
+  /// Whoever a token stands for.
+  public static func named(_ name: String) -> Actor { Actor(name: name) }
   public static func trigger(_ name: String) -> Actor { Actor(name: "trigger/\(name)") }
 }
 

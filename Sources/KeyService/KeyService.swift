@@ -52,6 +52,7 @@ public final class KeyService: @unchecked Sendable {
   let startedAt: Timestamp
   /// Made a moment ago and not kept yet.
   var pendingObjects: [ObjectPlace: ProviderObject] = [:]
+  public internal(set) var tokens: [RecordID: AdminToken] = [:]
   /// By whose they are; see `schedule(of:)`.
   public internal(set) var schedules: [String: RotationSchedule] = [:]
   public internal(set) var destinations: [String: Destination] = [:]
@@ -243,7 +244,8 @@ public final class KeyService: @unchecked Sendable {
   /// Writes down what is about to be done. Where it cannot be, it throws, and is not done.
   func audit(_ act: String, _ subject: String, _ details: [String: String] = [:], by actor: Actor = .administrator) throws(Fault)
   {
-    try AuditLog(store).append(act, [subject], details, by: actor, at: clock.now)
+    let who = actor == .administrator ? Actor.named(Caller.current.name) : actor
+    try AuditLog(store).append(act, [subject], details, by: who, at: clock.now)
   }
 
   public func auditLog() throws(Fault) -> AuditLog {

@@ -100,7 +100,7 @@ extension KeyService {
     }
     let rows = try vault.rows(for: made)
     try AuditLog(store).append(
-      "key.create", made.map { "key/\($0.id)" }, ["name": name], by: .administrator, at: clock.now)
+      "key.create", made.map { "key/\($0.id)" }, ["name": name], by: .named(Caller.current.name), at: clock.now)
     try store.insert(rows)
     for key in made { keys[key.id] = key }
     await publish()

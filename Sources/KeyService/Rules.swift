@@ -9,6 +9,7 @@ import Vault
 public enum DocumentKind: String, Sendable, CaseIterable {
   case team, policy, budget, price, trigger, schedule, destination, rotation
   case rotationRun = "rotation-run"
+  case adminToken = "admin-token"
   case providerKey = "provider-key"
 
   /// How acts on it are named.
@@ -47,7 +48,7 @@ extension KeyService {
     }
     (documents, teams, sharedPolicies, budgets, priceOverrides, pools) = ([:], [:], [:], [:], [:], [:])
     (ownTriggers, schedules, destinations, dues) = ([:], [:], [:], [:])
-    (plans, runs) = ([:], [:])
+    (plans, runs, tokens) = ([:], [:], [:])
     for row in rows {
       guard let kind = DocumentKind(rawValue: row.kind) else {
         throw Fault(.storage, "the store has a document of a kind that is not known here", hint: "upgrade maskllm")
@@ -60,6 +61,9 @@ extension KeyService {
       case .providerKey:
         guard let id = RecordID(row.name) else { throw Fault(.tampered, "provider key '\(row.name)' cannot be read") }
         pools[id] = try vault.document(from: row)
+      case .adminToken:
+        guard let id = RecordID(row.name) else { throw Fault(.tampered, "token '\(row.name)' cannot be read") }
+        tokens[id] = try vault.document(from: row)
       case .rotation:
         guard let id = RecordID(row.name) else { throw Fault(.tampered, "rotation '\(row.name)' cannot be read") }
         plans[id] = try vault.document(from: row)

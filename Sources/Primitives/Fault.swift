@@ -35,6 +35,8 @@ extension Fault.Code {
   public static let tampered: Self = "tampered"
   public static let unsealFailed: Self = "unseal_failed"
   public static let forbidden: Self = "forbidden"
+  public static let unauthorized: Self = "unauthorized"
+  public static let tooMany: Self = "too_many"
   public static let system: Self = "system"
   /// Somebody outside did not answer.
   public static let unavailable: Self = "unavailable"

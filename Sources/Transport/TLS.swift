@@ -40,8 +40,19 @@ public final class TLSContext: @unchecked Sendable {
   }
 
   /// For serving: the certificate chain and the private key of PEM files, which must belong together.
-  public static func server(certificateFile: String, keyFile: String) throws(Fault) -> TLSContext {
+  ///
+  /// With `clientAuthorityFile`, only clients with a certificate of one of these authorities are let in.
+  public static func server(certificateFile: String, keyFile: String, clientAuthorityFile: String? = nil) throws(Fault)
+    -> TLSContext
+  {
     let tls = try unsafe TLSContext(method: TLS_server_method())
+    if let clientAuthorityFile {
+      guard unsafe SSL_CTX_load_verify_locations(tls.context, clientAuthorityFile, nil) == 1 else {
+        throw Fault(
+          .tls, "the file of authorities \(clientAuthorityFile) cannot be used", hint: "it must hold PEM certificates")
+      }
+      unsafe SSL_CTX_set_verify(tls.context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
+    }
     guard unsafe SSL_CTX_use_certificate_chain_file(tls.context, certificateFile) == 1 else {
       throw Fault(
         .tls, "the certificate file \(certificateFile) cannot be used", hint: "it must hold a PEM certificate chain, leaf first")

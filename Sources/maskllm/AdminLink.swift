@@ -10,18 +10,20 @@ import Transport
 import Vault
 import Wire
 
-/// How a command reaches the management side: through the running server, or, when none runs, in its own process.
+/// How a command reaches the management side: through the server that runs here, or elsewhere, or, when none runs, in its own process.
 ///
 /// Never past a server in its database: the data directory's lock sees to that.
 struct AdminLink {
   private let way: Way
   private enum Way {
     case server(socket: String)
+    case remote(RemoteCall)
     case here(AdminAPI)
   }
 
   /// In-process work needs the vault open: with the key file, or with a passphrase that is asked for.
   static func open(_ arguments: Arguments) throws(Fault) -> AdminLink {
+    if let remote = try RemoteCall(arguments) { return AdminLink(way: .remote(remote)) }
     let path = try Files.dataDirectory(arguments)
     let socket = DataDirectory.socketPath(path)
     do {
@@ -33,7 +35,8 @@ struct AdminLink {
 
   /// Only a running server will do.
   static func toServer(_ arguments: Arguments) throws(Fault) -> AdminLink {
-    AdminLink(way: .server(socket: DataDirectory.socketPath(try Files.dataDirectory(arguments))))
+    if let remote = try RemoteCall(arguments) { return AdminLink(way: .remote(remote)) }
+    return AdminLink(way: .server(socket: DataDirectory.socketPath(try Files.dataDirectory(arguments))))
   }
 
   private static func inProcess(_ path: String, _ arguments: Arguments) throws(Fault) -> AdminAPI {
@@ -59,6 +62,7 @@ struct AdminLink {
       var bytes = Self.request("\(method.name)", target, [UInt8](copying: body.span))
       defer { wipe(&bytes) }
       (status, answer) = try LocalCall.send(bytes, to: socket)
+    case .remote(let remote): (status, answer) = try remote.send("\(method.name)", target, body: body)
     case .here(let api):
       let call = LocalRequest(try AdminRequest(method, target, body: body.copy()))
       EventLoop().run { call.response = await api.answer(call.request) }

@@ -10,6 +10,8 @@ struct Command: Sendable {
   var options: [Option] = []
   /// Whether it works on a data directory.
   var usesData = true
+  /// Whether it asks the management side, and so can ask that of a server elsewhere.
+  var isManaging = true
   let run: @Sendable (Arguments) throws(Fault) -> Void
 
   var name: String { path.joined(separator: " ") }
@@ -18,6 +20,7 @@ struct Command: Sendable {
     options
       + (usesData
         ? [Option(name: "data", value: "DIR", help: "the data directory (default: $MASKLLM_DATA, else ~/.maskllm)")] : [])
+      + (usesData && isManaging ? RemoteCall.options : [])
       + [Option(name: "help", value: nil, help: "show this help")]
   }
 
@@ -41,7 +44,7 @@ enum CommandTable {
     + ProviderCommands.all + ProviderKeyCommands.all + KeyCommands.all + PolicyCommands.all + BudgetCommands.all
     + PriceCommands.all + TriggerCommands.all + ScheduleCommands.all + RotationCommands.all + ObjectCommands.all
     + ExplainCommands.all
-    + AuditCommands.all + RunCommands.all + [
+    + TokenCommands.all + AuditCommands.all + RunCommands.all + [
       ScanCommand.command, ActivityCommand.command, CompletionsCommand.command, StatusCommand.version,
     ]
 

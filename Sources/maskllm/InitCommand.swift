@@ -12,7 +12,7 @@ enum InitCommand {
       Option(name: "passphrase-fd", value: "N", help: "seal with the passphrase read from file descriptor N"),
       Option(name: "key-file", value: "PATH", help: "where to make the key file (default: unseal.key in the data directory)"),
       Command.json,
-    ]
+    ], isManaging: false
   ) { arguments throws(Fault) in
     try arguments.noOperands()
     let path = try Files.dataDirectory(arguments)

@@ -13,6 +13,9 @@ enum ServeCommand {
       Option(name: "listen", value: "HOST:PORT", help: "where to accept requests (default: 127.0.0.1:8780)"),
       Option(name: "tls-certificate", value: "PATH", help: "serve TLS with this PEM certificate chain"),
       Option(name: "tls-key", value: "PATH", help: "and this PEM private key"),
+      Option(
+        name: "admin-listen", value: "HOST:PORT",
+        help: "where the management side is reached with admin tokens (default: nowhere)"),
       Option(name: "loops", value: "N", help: "event-loop threads (default: one a core)"),
       Option(name: "config", value: "PATH", help: "the configuration file (default: maskllm.yaml in the data directory)"),
     ]
@@ -23,7 +26,7 @@ enum ServeCommand {
       Option(name: "init", value: nil, help: "make the data directory first if there is none"),
       Option(
         name: "demo", value: nil, help: "add a local stand-in provider and a key for it, to try everything without an account"),
-    ]
+    ], isManaging: false
   ) { arguments throws(Fault) in
     try arguments.noOperands()
     try run(
@@ -45,8 +48,11 @@ enum ServeCommand {
     }
     let scheme = server.scheme
     let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
-    try server.run(demo: demo) { port, result in
-      Terminal.result(greeting("\(scheme)://\(host):\(port)", path, isSealed: isSealed, result))
+    try server.run(demo: demo) { port, adminPort, result in
+      let admin = settings.admin.map {
+        "\($0.certificateFile == nil ? "http" : "https")://\($0.host.contains(":") ? "[\($0.host)]" : $0.host):\(adminPort)"
+      }
+      Terminal.result(greeting("\(scheme)://\(host):\(port)", path, isSealed: isSealed, result, admin: admin))
     }
   }
 
@@ -67,7 +73,9 @@ enum ServeCommand {
     for name in service.tamperedProviders { log.warn("provider '\(name)' was changed outside maskllm and is not used") }
   }
 
-  private static func greeting(_ url: String, _ path: String, isSealed: Bool, _ demo: DemoSetup.Result?) -> String {
+  private static func greeting(_ url: String, _ path: String, isSealed: Bool, _ demo: DemoSetup.Result?, admin: String?)
+    -> String
+  {
     // As it was called, so that the lines can be pasted.
     let me = CommandLine.arguments[0]
     var text = "maskllm \(Version.text) serves \(url) from \(path)\(isSealed ? ", sealed" : "")"
@@ -86,6 +94,7 @@ enum ServeCommand {
     } else if !isSealed {
       text += "\nnext: \(me) provider-key add openai; \(me) key create --name my-app --provider openai"
     }
+    if let admin { text += "\nmanagement: \(admin)/v1 with an admin token; make one: \(me) token create --name me --role owner" }
     return text
   }
 }

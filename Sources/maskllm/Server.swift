@@ -80,7 +80,9 @@ final class Server: @unchecked Sendable {
   var scheme: String { tls == nil ? "http" : "https" }
 
   /// Serves until SIGTERM or SIGINT; `ready` is called with the port when connections are accepted.
-  func run(demo: DemoSetup?, ready: @escaping @Sendable (UInt16, _ demo: DemoSetup.Result?) -> Void) throws(Fault) {
+  func run(demo: DemoSetup?, ready: @escaping @Sendable (UInt16, _ adminPort: UInt16, _ demo: DemoSetup.Result?) -> Void)
+    throws(Fault)
+  {
     blockServerSignals()
     var listeners: [ListenerBox] = []
     var port = settings.port
@@ -90,6 +92,19 @@ final class Server: @unchecked Sendable {
       listeners.append(ListenerBox(listener))
     }
     let admin = ListenerBox(try Listener.unix(path: DataDirectory.socketPath(dataDirectory)))
+    var adminTLS: TLSContextBox?
+    var adminNetwork: ListenerBox?
+    var adminPort: UInt16 = 0
+    if let door = settings.admin {
+      let listener = try Listener.tcp(host: door.host, port: door.port, sharesPort: false)
+      adminPort = listener.port
+      adminNetwork = ListenerBox(listener)
+      if let certificate = door.certificateFile, let key = door.keyFile {
+        adminTLS = TLSContextBox(
+          try TLSContext.server(certificateFile: certificate, keyFile: key, clientAuthorityFile: door.clientAuthorityFile))
+      }
+    }
+    let (networkDoor, networkTLS, networkPort) = (adminNetwork, adminTLS, adminPort)
     let snapshot = service.snapshot()
     for plane in planes { plane.shard.adopt(snapshot) }  // no loop runs yet
     running = planes.count
@@ -109,13 +124,20 @@ final class Server: @unchecked Sendable {
           service: self.service, version: Version.text, activityLost: { self.lost.load(ordering: .relaxed) },
           flushActivity: { await self.flush() })
         self.leaks = LeakIntake(settings: self.settings.leaks, api: api, outside: self.outside, log: self.log) { self.tell($0) }
-        let adminServer = HTTPServer(loop: self.control, handler: AdminHandler(api: api), limits: adminLimits)
+        let adminServer = HTTPServer(
+          loop: self.control, handler: AdminHandler(api: api, door: .socket, loop: self.control), limits: adminLimits)
+        let networkServer = HTTPServer(
+          loop: self.control, handler: AdminHandler(api: api, door: .network, loop: self.control), limits: adminLimits,
+          tls: networkTLS)
         do throws(Fault) {
           let result = try await demo?.install(in: self.service)
           group.addTask(executorPreference: self.control) { await adminServer.run(admin.take()) }
+          if let networkDoor {
+            group.addTask(executorPreference: self.control) { await networkServer.run(networkDoor.take()) }
+          }
           group.addTask(executorPreference: self.control) { await self.watchCertificate() }
           group.addTask(executorPreference: self.control) { await self.keepLedger() }
-          ready(boundPort, result)
+          ready(boundPort, networkPort, result)
         } catch {
           setUp.withLock { $0 = error }
           self.stop.fire()
@@ -128,6 +150,7 @@ final class Server: @unchecked Sendable {
         }
         do throws(Fault) { try self.service.closeLedger() } catch { self.log.warn("the ledger could not be closed: \(error)") }
         adminServer.drain()
+        networkServer.drain()
         demoServer?.drain()
         self.control.cancelAll()
       }

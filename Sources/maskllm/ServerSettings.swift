@@ -17,6 +17,8 @@ struct ServerSettings {
   var keyFile: String?
   var gateway = GatewayLimits()
   var leaks = LeakSettings()
+  /// Where the management side is reached over the network; nil: only by the Unix socket.
+  var admin: AdminSettings?
 
   init(_ arguments: Arguments, dataDirectory: String) throws(Fault) {
     let path = arguments.value("config") ?? "\(dataDirectory)/maskllm.yaml"
@@ -29,6 +31,11 @@ struct ServerSettings {
     }
     if let listen = arguments.value("listen") { try setListen(listen) }
     if let n = try arguments.number("loops", 1...256) { loops = n }
+    if let listen = arguments.value("admin-listen") { (admin, adminListen) = (admin ?? AdminSettings(), listen) }
+    if let adminListen {
+      (admin!.host, admin!.port) = try Self.address(adminListen)
+      try admin!.check()
+    }
     certificateFile = arguments.value("tls-certificate") ?? certificateFile
     keyFile = arguments.value("tls-key") ?? keyFile
     guard (certificateFile == nil) == (keyFile == nil) else {
@@ -36,13 +43,17 @@ struct ServerSettings {
     }
   }
 
-  private mutating func setListen(_ text: String) throws(Fault) {
+  private var adminListen: String?
+
+  private mutating func setListen(_ text: String) throws(Fault) { (host, port) = try Self.address(text) }
+
+  private static func address(_ text: String) throws(Fault) -> (String, UInt16) {
     let bad = Fault(.invalidInput, "'\(text)' is no address to listen on", hint: "write it as 127.0.0.1:8780 or [::1]:8780")
     guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), colon > text.startIndex
     else { throw bad }
     var host = String(text[..<colon])
     if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-    (self.host, self.port) = (host, port)
+    return (host, port)
   }
 
   private mutating func apply(_ s: inout Settings) throws(Fault) {
@@ -77,6 +88,15 @@ struct ServerSettings {
       }
       gateway.publicURL = Array(text.utf8)
     }
+    adminListen = s.text("admin.listen")
+    if adminListen != nil { admin = AdminSettings() }
+    let adminFiles = ["certificate_file", "key_file", "client_ca_file"].map { s.text("admin.tls.\($0)") }
+    if adminFiles.contains(where: { $0 != nil }) {
+      guard admin != nil else {
+        throw Fault(.invalidInput, "'admin.tls' means nothing without 'admin.listen'")
+      }
+      (admin!.certificateFile, admin!.keyFile, admin!.clientAuthorityFile) = (adminFiles[0], adminFiles[1], adminFiles[2])
+    }
     leaks.keysFile = s.text("leaks.github_keys_file")
     leaks.keysAuthorityFile = s.text("leaks.github_keys_ca_file")
     if let url = s.text("leaks.github_keys_url") {
@@ -104,5 +124,29 @@ struct ServerSettings {
     try set(&t.drain, "timeouts.drain_ms", 0...3_600_000)
     gateway.server.timeouts = t
     gateway.client.timeouts = t
+  }
+}
+
+/// The network door of the management side.
+struct AdminSettings {
+  var host = "127.0.0.1"
+  var port: UInt16 = 0
+  var certificateFile: String?
+  var keyFile: String?
+  /// Only clients with a certificate of these authorities are let in.
+  var clientAuthorityFile: String?
+
+  /// Tokens do not travel in the clear.
+  func check() throws(Fault) {
+    guard (certificateFile == nil) == (keyFile == nil), clientAuthorityFile == nil || certificateFile != nil else {
+      throw Fault(
+        .invalidInput, "TLS of the management side needs both a certificate and a key",
+        hint: "set admin.tls.certificate_file and admin.tls.key_file")
+    }
+    guard certificateFile != nil || host == "::1" || host.hasPrefix("127.") else {
+      throw Fault(
+        .invalidInput, "admin tokens must not travel in the clear to \(host)",
+        hint: "set admin.tls.certificate_file and admin.tls.key_file, or listen on 127.0.0.1")
+    }
   }
 }

@@ -1,0 +1,249 @@
+"""The management side over the network: who may do what, for nobody, for a stranger's role and for the right one."""
+import http.client, json, os, pathlib, socket, ssl, subprocess, time
+
+import pytest
+from conftest import BINARY, ROOT, Gateway, Upstream, cli, ok, post, raw, split, wait_until
+from test_rotation import key_id
+
+MATRIX = ROOT / "docs/permissions.md"
+
+
+class Managed(Gateway):
+    """A gateway whose management side listens on a port of the system's choosing."""
+
+    def start(self, args=(), env=None):
+        super().start(["--admin-listen", "127.0.0.1:0", *args], env=env)
+        self.admin_port = int(wait_until(lambda: [l for l in self.lines if l.startswith("management: ")], "the management side")[0].split("/v1")[0].rsplit(":", 1)[1])
+        self.admin_url = f"http://127.0.0.1:{self.admin_port}"
+
+    def token(self, *args):
+        return self.cli("token", "create", "--name", "t", *args)
+
+    def call(self, method, path, token=None, document=None, body=None, headers=()):
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=30)
+        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **dict(headers)}
+        connection.request(method, path, body if body is not None else json.dumps(document) if document is not None else None, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        self.headers = {k.lower(): v for k, v in answer.getheaders()}
+        return answer.status, json.loads(data) if data else None
+
+
+@pytest.fixture
+def gw(running, tmp_path):
+    gateway = running(lambda: Managed(tmp_path, running(Upstream, ok()).url))
+    gateway.cli("team", "set", "red", "--provider", "up")
+    gateway.cli("team", "set", "blue", "--provider", "up")
+    return gateway
+
+
+def matrix():
+    """(method, path, permission, whether a caller of a team may) of every line of the matrix."""
+    rows = [line.strip("| \n").split(" | ") for line in MATRIX.read_text().split("\n") if line.startswith("| `")]
+    return [(*row[0].strip("`").split(" "), row[1].strip("`"), [role for role, cell in zip(("owner", "operator", "developer", "auditor"), row[2:]) if cell.strip() == "yes"]) for row in rows]
+
+
+def test_the_matrix_is_what_the_program_does():
+    told = cli(None, "token", "matrix")
+    if os.environ.get("MASKLLM_WRITE_TABLE"):
+        MATRIX.write_text(told + "\n")
+    assert MATRIX.read_text() == told + "\n", "MASKLLM_WRITE_TABLE=1 rewrites it"
+    assert len(matrix()) > 60
+
+
+def test_every_endpoint_as_nobody_as_a_stranger_and_as_the_right_role(gw):
+    tokens = {role: gw.token("--role", role, *(["--team", "red"] if role == "developer" else [])) for role in ("owner", "operator", "developer", "auditor")}
+    masked = gw.key()
+    calls = 0
+    for method, path, permission, roles in matrix():
+        concrete = path.replace("{}", "ZZZZZZZZZZZZ")
+        for wrong in (None, "mka_nonsense", masked):
+            # Few enough wrong ones from here for the right ones to be looked at.
+            if path == "/v1/status" or wrong is None and calls < 5:
+                calls += 1
+                assert gw.call(method, concrete, wrong)[0] == 401, (method, path)
+        for role, token in tokens.items():
+            status, problem = gw.call(method, concrete, token, body=b"" if method in ("GET", "DELETE") else b"{}")
+            if role in roles:
+                assert status != 401 and (status != 404 or problem["title"] != "there is no such path or method"), (method, path, role, status, problem)
+            else:
+                assert (status, problem["title"]) == (404, "there is no such path or method"), (method, path, role)
+    # One that is not there looks the same.
+    assert gw.call("GET", "/v1/nothing", tokens["owner"])[1]["title"] == "there is no such path or method"
+
+
+def test_a_developer_sees_and_does_what_is_of_the_team_and_nothing_else(gw):
+    token = gw.token("--role", "developer", "--team", "red")
+    red, blue, none = gw.key("--team", "red"), gw.key("--team", "blue"), gw.key()
+    for key in (red, blue, none):
+        assert split(raw(gw.port, post("/up/v1/chat/completions", key)))[0] == 200
+    assert [k["id"] for k in gw.call("GET", "/v1/keys", token)[1]] == [key_id(red)]
+    assert gw.call("GET", f"/v1/keys/{key_id(red)}", token)[0] == 200
+    missing = gw.call("GET", "/v1/keys/ZZZZZZZZZZZZ", token)
+    for other in (blue, none):
+        status, problem = gw.call("GET", f"/v1/keys/{key_id(other)}", token)
+        assert (status, problem["title"]) == (missing[0], missing[1]["title"].replace("ZZZZZZZZZZZZ", key_id(other))), "the forbidden looks like the missing"
+        for method, action in [("POST", "revoke"), ("POST", "rotate"), ("PUT", "tags"), ("POST", "disable"), ("PUT", "expiry")]:
+            assert gw.call(method, f"/v1/keys/{key_id(other)}/{action}", token, {"tags": []} if action == "tags" else None)[0] == 404
+    assert {r["key"] for r in gw.call("GET", "/v1/activity", token)[1]} == {key_id(red)}
+    assert gw.call("GET", f"/v1/activity?key={key_id(blue)}", token)[0] == 404
+    assert [t["name"] for t in gw.call("GET", "/v1/teams", token)[1]] == ["red"]
+    # Keys that they make are the team's, whatever they ask for.
+    status, made = gw.call("POST", "/v1/keys", token, {"name": "mine"})
+    assert status == 201 and made["key"]["team"] == "red" and split(raw(gw.port, post("/up/v1/chat/completions", made["masked_key"])))[0] == 200
+    assert gw.call("POST", "/v1/keys", token, {"name": "theirs", "team": "blue"})[0] == 404
+    assert gw.call("PUT", f"/v1/keys/{key_id(red)}", token, {"team": "blue"})[0] == 404
+    # Everything is everything of the team.
+    status, receipt = gw.call("POST", "/v1/revocations", token, {"everything": True, "reason": "r"})
+    assert status == 200 and set(receipt["revoked"]) == {key_id(red), made["key"]["id"]}
+    assert split(raw(gw.port, post("/up/v1/chat/completions", blue)))[0] == 200
+    assert gw.call("POST", "/v1/revocations", token, {"keys": [key_id(blue)], "reason": "r"})[0] == 404
+    assert gw.call("POST", "/v1/revocations", token, {"provider_key": "ZZZZZZZZZZZZ", "reason": "r"})[0] == 404
+
+
+def test_who_did_it_is_in_the_audit(gw):
+    token = gw.token("--role", "operator")
+    made = gw.call("POST", "/v1/keys", token, {"name": "n", "policy": {"providers": ["up"]}})[1]
+    assert gw.call("POST", f"/v1/keys/{made['key']['id']}/revoke", token)[0] == 200
+    acts = json.loads(gw.cli("audit", "list", "--subject", f"key/{made['key']['id']}", "--json"))
+    assert [(a["actor"], a["act"]) for a in acts] == [(f"token/{key_id(token)}", "key.revoke"), (f"token/{key_id(token)}", "key.create")]
+
+
+class TestTokens:
+    def test_one_is_shown_once_rotated_and_ended(self, gw):
+        token = gw.token("--role", "auditor")
+        assert gw.call("GET", "/v1/keys", token)[0] == 200
+        assert token not in gw.cli("token", "list", "--json") and key_id(token) in gw.cli("token", "list")
+        new = gw.cli("token", "rotate", key_id(token))
+        assert gw.call("GET", "/v1/keys", token)[0] == 401 and gw.call("GET", "/v1/keys", new)[0] == 200
+        gw.stop(9)
+        gw.start()
+        assert gw.call("GET", "/v1/keys", new)[0] == 200
+        gw.cli("token", "revoke", key_id(new))
+        assert gw.call("GET", "/v1/keys", new)[0] == 401
+
+    def test_it_never_calls_a_model_and_no_masked_key_manages(self, gw):
+        owner, masked = gw.token("--role", "owner"), gw.key()
+        assert split(raw(gw.port, post("/up/v1/chat/completions", owner)))[0] == 401
+        assert gw.call("GET", "/v1/keys", masked)[0] == 401
+
+    def test_it_is_bound_to_networks_and_ends_in_time(self, gw):
+        elsewhere, here = gw.token("--role", "auditor", "--network", "10.0.0.0/8"), gw.token("--role", "auditor", "--network", "127.0.0.0/8")
+        assert gw.call("GET", "/v1/keys", elsewhere)[0] == 401 and gw.call("GET", "/v1/keys", here)[0] == 200
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+        brief = gw.token("--role", "auditor", "--expires", soon)
+        assert gw.call("GET", "/v1/keys", brief)[0] == 200
+        wait_until(lambda: gw.call("GET", "/v1/keys", brief)[0] == 401, "the token to expire")
+
+    def test_custom_grants_are_what_they_say(self, gw):
+        token = gw.token("--role", "custom", "--grant", "read:keys", "--grant", "*:budgets")
+        assert gw.call("GET", "/v1/keys", token)[0] == 200 and gw.call("GET", "/v1/budgets", token)[0] == 200
+        assert gw.call("POST", "/v1/keys", token, {"name": "x"})[0] == 404 and gw.call("GET", "/v1/audit", token)[0] == 404
+
+    def test_nobody_grants_more_than_they_hold(self, gw):
+        token = gw.token("--role", "custom", "--grant", "*:tokens", "--grant", "read:keys")
+        assert gw.call("POST", "/v1/tokens", token, {"name": "more", "role": "owner"})[0] == 403
+        assert gw.call("POST", "/v1/tokens", token, {"name": "same", "role": "custom", "grants": ["read:keys"]})[0] == 201
+        owner = gw.token("--role", "owner")
+        assert gw.call("POST", f"/v1/tokens/{key_id(owner)}/rotate", token)[0] == 403, "nor by taking over a token that may more"
+        assert gw.call("GET", "/v1/keys", owner)[0] == 200
+
+    def test_whoever_guesses_is_slowed_and_then_not_listened_to(self, gw):
+        token = gw.token("--role", "owner")
+        wrong = token[:-49] + "A" * 49
+        began = time.monotonic()
+        statuses = [gw.call("GET", "/v1/keys", wrong)[0] for _ in range(11)]
+        assert statuses == [401] * 10 + [429] and time.monotonic() - began > 1.5
+        assert gw.call("GET", "/v1/keys", token)[0] == 429 and gw.headers["retry-after"] == "60"
+        assert gw.cli("key", "list"), "the socket of the server's own user is another door"
+
+    @pytest.mark.parametrize("arguments, says", [
+        (["--role", "king"], "no such role"), (["--role", "developer"], "of a team"), (["--role", "owner", "--team", "red"], "not bound"), (["--role", "custom"], "custom"),
+        (["--role", "custom", "--grant", "fly:keys"], "no grant"), (["--role", "owner", "--grant", "read:keys"], "custom"), (["--role", "owner", "--network", "10.0.0.1/8"], "no network"),
+        (["--role", "developer", "--team", "none"], "no team"), (["--role", "owner", "--expires", "2020-01-01"], "past"), ([], "--role"),
+    ])
+    def test_bad_tokens_are_not_made(self, gw, arguments, says):
+        done = gw.cli("token", "create", "--name", "t", *arguments, check=False)
+        assert done.returncode != 0 and says in done.stderr and json.loads(gw.cli("token", "list", "--json")) == []
+
+
+class TestDoor:
+    def test_answers_are_not_kept_and_problems_are_problems(self, gw):
+        token = gw.token("--role", "owner")
+        assert gw.call("GET", "/v1/keys", token)[0] == 200
+        assert gw.headers["cache-control"] == "no-store" and gw.headers["content-type"] == "application/json"
+        status, problem = gw.call("POST", "/v1/keys", token, {"nme": "x"})
+        assert status == 400 and gw.headers["content-type"] == "application/problem+json" and problem["code"] == "invalid_input" and problem["status"] == 400
+        assert gw.call("GET", "/v1/keys")[0] == 401 and gw.headers["www-authenticate"] == "Bearer"
+
+    @pytest.mark.parametrize("data", [b"GET /v1/keys HTTP/1.1\r\n\r\n", b"junk\r\n\r\n", b"POST /v1/keys HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"])
+    def test_what_is_no_http_is_refused(self, gw, data):
+        assert raw(gw.admin_port, data).startswith(b"HTTP/1.1 400")
+
+    def test_it_is_not_there_unless_it_is_asked_for(self, running):
+        gateway = running(Gateway)
+        assert "management" not in gateway.output
+
+    @pytest.mark.parametrize("config, args, says", [
+        ("admin:\n  listen: 0.0.0.0:0\n", [], "in the clear"), ("", ["--admin-listen", "0.0.0.0:0"], "in the clear"), ("", ["--admin-listen", "here"], "no address"),
+        ("admin:\n  tls:\n    certificate_file: a\n", [], "admin.listen"), ("admin:\n  listen: 127.0.0.1:0\n  tls:\n    certificate_file: a\n", [], "both"),
+    ])
+    def test_tokens_do_not_travel_in_the_clear(self, tmp_path, config, args, says):
+        cli(tmp_path / "data", "init")
+        (tmp_path / "data/maskllm.yaml").write_text(config)
+        done = subprocess.run([BINARY, "serve", "--data", tmp_path / "data", "--listen", "127.0.0.1:0", *args], capture_output=True, text=True, timeout=20)
+        assert done.returncode != 0 and says in done.stderr
+
+    def test_with_tls_and_client_certificates_only_those_are_let_in(self, running, tmp_path, certificates):
+        config = (f"admin:\n  listen: 127.0.0.1:0\n  tls:\n    certificate_file: {certificates / 'leaf.pem'}\n    key_file: {certificates / 'leaf.key'}\n    client_ca_file: {certificates / 'ca.pem'}\n")
+        gateway = running(lambda: Gateway(tmp_path, config=config))
+        line = wait_until(lambda: [l for l in gateway.lines if l.startswith("management: https://")], "the management side")[0]
+        port, token = int(line.split("/v1")[0].rsplit(":", 1)[1]), gateway.cli("token", "create", "--name", "t", "--role", "owner")
+
+        def ask(own):
+            context = ssl.create_default_context(cafile=certificates / "ca.pem")
+            if own:
+                context.load_cert_chain(certificates / "renewed.pem", certificates / "renewed.key")
+            connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20)
+            connection.request("GET", "/v1/keys", headers={"Authorization": f"Bearer {token}"})
+            return connection.getresponse().status
+
+        assert ask(True) == 200
+        with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+            ask(False)
+
+
+class TestRemote:
+    def run(self, gw, token, *arguments, env=None):
+        read, write = os.pipe()
+        os.write(write, token.encode() + b"\n")
+        os.close(write)
+        done = subprocess.run([BINARY, *arguments, "--server", gw.admin_url, "--token-fd", str(read)], pass_fds=[read], capture_output=True, text=True, timeout=60, env={**os.environ, "HOME": "/nonexistent"})
+        os.close(read)
+        return done
+
+    def test_the_command_line_manages_a_server_elsewhere(self, gw):
+        token = gw.token("--role", "operator")
+        made = self.run(gw, token, "key", "create", "--name", "far", "--provider", "up")
+        assert made.returncode == 0 and split(raw(gw.port, post("/up/v1/chat/completions", made.stdout.strip())))[0] == 200
+        assert "far" in self.run(gw, token, "key", "list").stdout
+        assert self.run(gw, token, "key", "revoke", key_id(made.stdout.strip())).returncode == 0
+        assert split(raw(gw.port, post("/up/v1/chat/completions", made.stdout.strip())))[0] == 401
+        refused = self.run(gw, token, "token", "create", "--name", "x", "--role", "owner")
+        assert refused.returncode == 1 and "no such path" in refused.stderr
+
+    def test_a_token_comes_from_a_file_that_nobody_else_can_read(self, gw, tmp_path):
+        path = tmp_path / "token"
+        path.write_text(gw.token("--role", "auditor"))
+        env = {**os.environ, "MASKLLM_SERVER": gw.admin_url, "MASKLLM_TOKEN_FILE": str(path)}
+        path.chmod(0o644)
+        done = subprocess.run([BINARY, "key", "list"], env=env, capture_output=True, text=True)
+        assert done.returncode == 1 and "read by others" in done.stderr
+        path.chmod(0o600)
+        assert subprocess.run([BINARY, "key", "list"], env=env, capture_output=True, text=True).returncode == 0
+
+    @pytest.mark.parametrize("token, says", [("", "no admin token"), ("nonsense", "no admin token"), ("mk_000000000000_" + "A" * 49, "no admin token")])
+    def test_what_is_no_token_is_not_sent(self, gw, token, says):
+        done = self.run(gw, token, "key", "list")
+        assert done.returncode != 0 and says in done.stderr
