@@ -22,6 +22,8 @@ int linux_epoll_add(int epoll, int fd, void *tag) {
   return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+int linux_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, 0); }
+
 int linux_epoll_wait(int epoll, struct linux_event *out, int timeout_ms) {
   struct epoll_event events[256];
   int n = epoll_wait(epoll, events, 256, timeout_ms);

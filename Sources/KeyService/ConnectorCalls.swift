@@ -7,9 +7,13 @@ import Providers
 import Vault
 
 /// A key that was made at a provider, and what the provider calls it.
-struct MadeKey: ~Copyable {
+final class MadeKey: Sendable {
   let secret: SecretBytes
   let remote: [String: String]
+  init(secret: consuming SecretBytes, remote: [String: String]) {
+    self.secret = secret
+    self.remote = remote
+  }
 }
 
 /// Makes a connector's calls for one provider key.

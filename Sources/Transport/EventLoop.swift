@@ -165,7 +165,10 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
   }
 
   /// Closes the file now and frees the state at the end of the turn: events of this turn may still point at it.
+  ///
+  /// Closing alone does not end its events: while a program is being started, the copy that it has for a moment keeps the file open.
   func retire(_ descriptor: DescriptorPointer) {
+    _ = unsafe linux_epoll_remove(epoll, descriptor.pointee.fd)
     unsafe close(descriptor.pointee.fd)
     unsafe descriptor.pointee.fd = -1
     unsafe descriptor.pointee.scope = nil

@@ -1,9 +1,12 @@
+import FoundationEssentials
+import Glibc
 import Primitives
 import Synchronization
 import TestSupport
 import Testing
-import Transport
 import Wire
+
+@testable import Transport
 
 struct EventLoopTests {
   @Test("tasks that prefer a loop run on its thread, and work handed over from others gets there") func affinity() {
@@ -23,6 +26,30 @@ struct EventLoopTests {
       seen.withLock { $0.append(loop.isCurrent) }
     }
     #expect(seen.withLock { $0 } == [true, true, true, true])
+  }
+
+  @Test("a closed file has no events any more, also while a program that is being started holds a copy of it") func closed()
+    throws
+  {
+    let loop = EventLoop()
+    var ends: [Int32] = [0, 0]
+    #expect(unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+    // A number that no other test has.
+    let fd = fcntl(ends[0], F_DUPFD_CLOEXEC, 900)
+    let copy = dup(fd)
+    defer { for open in ends + [copy] { close(open) } }
+    func isWatched() -> Bool {
+      let folder = "/proc/self/fdinfo"
+      let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+      return names.contains { name in
+        let text = FileManager.default.contents(atPath: "\(folder)/\(name)").map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return text.split(separator: "\n").contains { $0.hasPrefix("tfd:") && $0.split(separator: " ")[1] == "\(fd)" }
+      }
+    }
+    let descriptor = unsafe loop.register(fd)
+    #expect(isWatched())
+    unsafe loop.retire(descriptor)
+    #expect(!isWatched())
   }
 
   @Test("a deadline ends a wait, a later one does not end it early, and a cancelled scope waits no more") func deadlines() {

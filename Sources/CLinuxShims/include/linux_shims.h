@@ -13,6 +13,8 @@ int linux_epoll_create(void);
 int linux_eventfd(void);
 /// Adds `fd` to `epoll`, edge-triggered in both directions.
 int linux_epoll_add(int epoll, int fd, void *_Nullable tag);
+/// Takes `fd` out of `epoll`.
+int linux_epoll_remove(int epoll, int fd);
 /// Up to 256 events into `out`; the count, or a negative number.
 int linux_epoll_wait(int epoll, struct linux_event *_Nonnull out, int timeout_ms);
 
