@@ -51,6 +51,24 @@ extension AdminAPI {
   }
 }
 
+// Copies of everything.
+extension AdminAPI {
+  /// Writes an encrypted backup into the data directory, for whoever is on that machine to take from there.
+  func backUp(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    await flushActivity()
+    let path = "\(service.place)/backup-\(RecordID.random(SystemRandomness()))"
+    let bytes = try await service.backUp(to: path)
+    return try encode(BackupDocument(path: path, bytes: bytes), status: 201)
+  }
+}
+
+/// Where a backup lies.
+public struct BackupDocument: Codable, Sendable {
+  public var path: String
+  public var bytes: Int
+}
+
 /// A token that manages, without its secret.
 public struct TokenDocument: Codable, Sendable {
   public var id: String

@@ -63,6 +63,8 @@ public final class KeyService: @unchecked Sendable {
   /// Keys whose new secret is being brought somewhere just now.
   var delivering: Set<RecordID> = []
   let outside: any Outside
+  /// Whether others wait for the same thread.
+  let keepsBreathing: Bool
   /// Yours; see `allTriggers`.
   public internal(set) var ownTriggers: [String: Trigger] = [:]
   /// nil until something is judged.
@@ -88,6 +90,7 @@ public final class KeyService: @unchecked Sendable {
   ) {
     self.keepsLedger = keepsLedger
     self.outside = outside
+    keepsBreathing = !(outside is NoOutside)
     self.catalogue = catalogue
     self.alert = alert
     self.store = store

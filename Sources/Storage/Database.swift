@@ -54,6 +54,9 @@ final class Database {
     try query(sql, values) { _ in false }
   }
 
+  /// Begins a copy into a new file.
+  func copy(to path: String) throws(Fault) -> StoreCopy { try unsafe StoreCopy(of: handle, to: path) }
+
   /// Rows changed by the last statement.
   var changes: Int { unsafe Int(sqlite3_changes(handle)) }
 

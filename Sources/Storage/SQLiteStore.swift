@@ -246,6 +246,10 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     try database.run("DELETE FROM account WHERE name = ?1 AND start_ms < ?2", [.text(name), .integer(start)])
   }
 
+  public func copy(to path: String) throws(Fault) -> StoreCopy { try database.copy(to: path) }
+
+  public var place: String { folder }
+
   public func dataVersion() throws(Fault) -> Int64 {
     var version: Int64 = 0
     try database.query("PRAGMA data_version") { row in

@@ -48,7 +48,29 @@ public final class Vault: Sendable {
   public static func unseal(
     _ store: any Store, secret: Span<UInt8>, randomness: any Randomness = SystemRandomness(), suite: AEAD = .aes256GCM
   ) throws(Fault) -> Vault {
-    let (method, wrappedRoot) = try SealMethod.decode(try SealMethod.blob(store))
+    let wrapped = Wrapped(seal: try SealMethod.blob(store), keyring: try store.blob(keyringBlob) ?? [])
+    return try unseal(wrapped, secret: secret, randomness: randomness, suite: suite)
+  }
+
+  /// The root key and the keyring as they are kept: both sealed.
+  public struct Wrapped: Sendable, Codable {
+    public let seal: [UInt8]
+    public let keyring: [UInt8]
+    init(seal: [UInt8], keyring: [UInt8]) { (self.seal, self.keyring) = (seal, keyring) }
+  }
+
+  public static func wrapped(in store: any Store) throws(Fault) -> Wrapped {
+    Wrapped(seal: try SealMethod.blob(store), keyring: try store.blob(keyringBlob) ?? [])
+  }
+
+  /// How `wrapped` is opened.
+  public static func method(of wrapped: Wrapped) throws(Fault) -> SealMethod { try SealMethod.decode(wrapped.seal).method }
+
+  /// The same from what a backup has.
+  public static func unseal(
+    _ wrapped: Wrapped, secret: Span<UInt8>, randomness: any Randomness = SystemRandomness(), suite: AEAD = .aes256GCM
+  ) throws(Fault) -> Vault {
+    let (method, wrappedRoot) = try SealMethod.decode(wrapped.seal)
     let unsealKey = try method.unsealKey(secret)
     let root: SecretBytes
     do { root = try Envelope.open(wrappedRoot, key: unsealKey, method.context) } catch {
@@ -56,14 +78,24 @@ public final class Vault: Sendable {
         .unsealFailed, method == .keyFile ? "the key file does not open this vault" : "the passphrase does not open this vault",
         hint: "nothing was changed; try again with the right one")
     }
-    guard let wrappedKeyring = try store.blob(keyringBlob) else {
-      throw Fault(.tampered, "the keyring is missing", hint: "restore a backup")
-    }
+    guard !wrapped.keyring.isEmpty else { throw Fault(.tampered, "the keyring is missing", hint: "restore a backup") }
     do {
-      let plain = try Envelope.open(wrappedKeyring, key: root, keyringContext)
+      let plain = try Envelope.open(wrapped.keyring, key: root, keyringContext)
       return Vault(try Keyring.decode(plain), randomness, suite: suite)
     } catch { throw Fault(.tampered, "the keyring does not open", hint: "it was changed outside maskllm: restore a backup") }
   }
+
+  /// The key of one backup; `salt` is 32 random bytes that go with it. Throws `.tampered` when the vault does not
+  /// have data key `version`.
+  public func backupKey(salt: [UInt8], version: UInt32) throws(Fault) -> SecretBytes {
+    guard let entry = keyring.entry(.data, version: version) else {
+      throw Fault(.tampered, "the backup was sealed under a key that this vault does not have")
+    }
+    let key = entry.key.copy()
+    return try HKDF.sha512(key: key.span, salt: salt.span, info: Array("maskllm/backup/1".utf8), length: 32)
+  }
+
+  public var dataKeyVersion: UInt32 { keyring.current(.data).version }
 
   // MARK: documents
 
