@@ -1,7 +1,6 @@
 import Audit
 import Cryptography
 import FoundationEssentials
-import Glibc
 public import Primitives
 import Storage
 public import Vault
@@ -30,21 +29,21 @@ extension KeyService {
   public func backUp(to path: String) async throws(Fault) -> Int {
     let vault = try requireVault()
     let copyPath = "\(path).store"
-    defer { for suffix in ["", "-journal", "-wal", "-shm"] { unsafe unlink(copyPath + suffix) } }
+    defer { for suffix in ["", "-journal", "-wal", "-shm"] { SequentialFile.remove(copyPath + suffix) } }
     try audit("backup.create", "store")
     let lastAct = try auditLog().entries(limit: 1).first?.number ?? 0
-    try BackupFile.create(copyPath)
+    try SequentialFile.create(copyPath)
     let copy = try store.copy(to: copyPath)
     while try !copy.step() { try await breathe() }
-    let source = try BackupFile(reading: copyPath)
+    let source = try SequentialFile(reading: copyPath)
     let salt = randomness.bytes(32)
     let key = try vault.backupKey(salt: salt, version: vault.dataKeyVersion)
     let head = Backup.Head(
       createdAt: clock.now.rfc3339, lastAct: lastAct, vault: try Vault.wrapped(in: store), salt: salt,
       dataKey: vault.dataKeyVersion,
       storeLength: source.length)
-    try BackupFile.create(path)
-    let target = try BackupFile(writing: path)
+    try SequentialFile.create(path)
+    let target = try SequentialFile(writing: path)
     let stream = SecretStream.Writer(key: key)
     try target.write(Array("\(Backup.magic)\n".utf8) + (try Delivery.json(head)) + [10] + stream.header)
     var left = source.length
@@ -73,11 +72,11 @@ extension KeyService {
 /// Reads a backup back.
 public struct BackupReader {
   public let head: Backup.Head
-  private let file: BackupFile
+  private let file: SequentialFile
 
   /// Throws `.invalidInput` for what is no backup.
   public init(descriptor: Int32) throws(Fault) {
-    file = BackupFile(descriptor)
+    file = SequentialFile(descriptor)
     let bad = Fault(.invalidInput, "that is no backup of maskllm", hint: "give it on standard input: maskllm restore < backup")
     guard try file.line(limit: 100) == Array(Backup.magic.utf8), let line = try file.line(limit: 1 << 20),
       let head = try? JSONDecoder().decode(Backup.Head.self, from: Data(line)), head.storeLength >= 0
@@ -90,8 +89,8 @@ public struct BackupReader {
   public func restore(_ vault: Vault, to path: String) throws(Fault) -> [String] {
     do throws(Fault) {
       let reader = try self.reader(vault)
-      try BackupFile.create(path)
-      return try copy(reader, to: try BackupFile(writing: path))
+      try SequentialFile.create(path)
+      return try copy(reader, to: try SequentialFile(writing: path))
     } catch {
       throw error == Fault(.cryptography, "") ? Self.damaged : error
     }
@@ -106,7 +105,7 @@ public struct BackupReader {
     return try SecretStream.Reader(key: key, header: header)
   }
 
-  private func copy(_ reader: SecretStream.Reader, to target: BackupFile) throws(Fault) -> [String] {
+  private func copy(_ reader: SecretStream.Reader, to target: SequentialFile) throws(Fault) -> [String] {
     var left = head.storeLength
     while left > 0 {
       guard let piece = try file.exactly(min(Backup.pieceLength, left) + SecretStream.overhead) else { throw Self.damaged }
@@ -120,110 +119,5 @@ public struct BackupReader {
     if !reader.isOver { throw Self.damaged }
     try target.sync()
     return String(decoding: endings, as: UTF8.self).split(separator: "\n").map(String.init)
-  }
-}
-
-/// A file that is read or written from its beginning to its end.
-@safe
-final class BackupFile {
-  private let fd: Int32
-  private let isOwn: Bool
-  private var ahead: [UInt8] = []
-  private(set) var written = 0
-
-  init(_ fd: Int32) { (self.fd, isOwn) = (fd, false) }
-
-  init(reading path: String) throws(Fault) {
-    fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    isOwn = true
-    guard fd >= 0 else { throw Fault(.system, "\(path) cannot be read") }
-  }
-
-  init(writing path: String) throws(Fault) {
-    fd = unsafe open(path, O_WRONLY | O_CLOEXEC)
-    isOwn = true
-    guard fd >= 0 else { throw Fault(.system, "\(path) cannot be written") }
-  }
-
-  deinit { if isOwn, fd >= 0 { close(fd) } }
-
-  /// Makes an empty file, 0600; throws `.conflict` when there is one.
-  static func create(_ path: String) throws(Fault) {
-    let fd = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard fd >= 0 else { throw Fault(.conflict, unsafe "\(path) cannot be made: \(String(cString: strerror(errno)))") }
-    close(fd)
-  }
-
-  var length: Int {
-    var info = stat()
-    return unsafe fstat(fd, &info) == 0 ? Int(info.st_size) : 0
-  }
-
-  func write(_ bytes: [UInt8]) throws(Fault) {
-    var done = 0
-    while done < bytes.count {
-      let n = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(fd, $0.baseAddress! + done, $0.count - done) }
-      if n < 0, errno == EINTR { continue }
-      guard n > 0 else { throw Fault(.storage, "the backup cannot be written", hint: "is the disk full?") }
-      done += n
-    }
-    written += done
-  }
-
-  func sync() throws(Fault) {
-    guard fsync(fd) == 0 else { throw Fault(.storage, "the backup cannot be written") }
-  }
-
-  /// At most `count` bytes; none at the end.
-  func read(_ count: Int) throws(Fault) -> [UInt8] {
-    if !ahead.isEmpty {
-      let taken = Array(ahead.prefix(count))
-      ahead.removeFirst(taken.count)
-      return taken
-    }
-    var piece = [UInt8](repeating: 0, count: count)
-    while true {
-      let n = unsafe Glibc.read(fd, &piece, count)
-      if n < 0, errno == EINTR { continue }
-      guard n >= 0 else { throw Fault(.system, "the backup cannot be read") }
-      return Array(piece.prefix(n))
-    }
-  }
-
-  /// Exactly `count` bytes; nil when there are fewer.
-  func exactly(_ count: Int) throws(Fault) -> [UInt8]? {
-    var out: [UInt8] = []
-    while out.count < count {
-      let piece = try read(count - out.count)
-      if piece.isEmpty { return nil }
-      out += piece
-    }
-    return out
-  }
-
-  func rest(limit: Int) throws(Fault) -> [UInt8] {
-    var out: [UInt8] = []
-    while out.count <= limit {
-      let piece = try read(1 << 16)
-      if piece.isEmpty { break }
-      out += piece
-    }
-    return out
-  }
-
-  /// To the next line feed, which is not part of it; nil when there is none within `limit`.
-  func line(limit: Int) throws(Fault) -> [UInt8]? {
-    var out: [UInt8] = []
-    while out.count <= limit {
-      let piece = try read(4096)
-      if piece.isEmpty { return nil }
-      if let end = piece.firstIndex(of: 10) {
-        out += piece[..<end]
-        ahead = Array(piece[(end + 1)...]) + ahead
-        return out.count <= limit ? out : nil
-      }
-      out += piece
-    }
-    return nil
   }
 }
