@@ -120,6 +120,7 @@ struct Exchange: ~Copyable {
       return client.head.isKeepAlive && client.isBodyRead
     }
     if let isReusable = try await takeLeakReport(&client) { return isReusable }
+    if let isReusable = try await takeResolve(&client) { return isReusable }
     // A client that goes while it is told why is recorded like any other.
     defer { finishRecord(client) }
     do throws(Ending) {
@@ -285,7 +286,7 @@ struct Exchange: ~Copyable {
     return false
   }
 
-  private mutating func finishRecord(_ client: borrowing ServerConnection) {
+  mutating func finishRecord(_ client: borrowing ServerConnection) {
     record.bytesIn = client.contentBytes + sessionBytes
     settle()
     record.key = keyID

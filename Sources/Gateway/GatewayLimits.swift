@@ -9,6 +9,8 @@ public struct GatewayLimits: Sendable {
   public var bodyMax = 64 << 20
   /// Proxies whose X-Forwarded-For is believed.
   public var trustedProxies: [Network] = []
+  /// Where resolvers are, who get the real key for a masked one; none: nobody does.
+  public var resolvers: [Network] = []
   /// Where clients reach the gateway, as `https://llm.example.com`, where their own word for it does not do. Goes into answers that send
   /// them back here.
   public var publicURL: [UInt8]?

@@ -38,6 +38,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let tokens: any TokenDesk
   let objects: any ObjectDesk
   let leaks: any LeakDesk
+  let releases: any ReleaseDesk
   private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
   var edits: [RequestReader.Edit] = []
@@ -58,7 +59,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   public init(
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
     sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk,
-    objects: any ObjectDesk, leaks: any LeakDesk, log: any OperatorLog,
+    objects: any ObjectDesk, leaks: any LeakDesk, releases: any ReleaseDesk, log: any OperatorLog,
     randomness: any Randomness = SystemRandomness()
   ) {
     self.loop = loop
@@ -72,6 +73,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.tokens = tokens
     self.objects = objects
     self.leaks = leaks
+    self.releases = releases
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     adoptPools(of: snapshot)

@@ -1,3 +1,4 @@
+import Cryptography
 import Primitives
 import PolicyEngine
 import Transport
@@ -36,17 +37,7 @@ extension Exchange {
     }
     let name = Self.value(of: "github-public-key-identifier", client)
     let signature = Self.value(of: "github-public-key-signature", client)
-    client.startBody()
-    client.relay.clear()
-    var problem: StaticString?
-    do throws(HTTPError) {
-      while try !client.takeContentToRelay(atMost: Self.leakBodyMax + 1) {
-        guard client.relay.count <= Self.leakBodyMax else { throw HTTPError(413, "the body is too large") }
-        do throws(IOFailure) { try await client.readMore() } catch {
-          if error != .recheck { throw HTTPError(408, "the body did not arrive") }
-        }
-      }
-    } catch { problem = error.reason }
+    let problem = try await Self.readWhole(&client, atMost: Self.leakBodyMax)
     var (status, body): (UInt16, [UInt8]) = (400, [])
     if let problem {
       body = Array("{\"code\":\"malformed_request\",\"title\":\"\(problem)\"}".utf8)
@@ -55,15 +46,37 @@ extension Exchange {
       client.relay.wipe()
       (status, body) = await shard.leaks.report(post)
     }
+    return try await Self.answer(status, &body, &client)
+  }
+
+  /// Reads the content of a request to the gateway itself into `relay`. Returns what is wrong with it; nil when nothing is.
+  static func readWhole(_ client: inout ServerConnection, atMost limit: Int) async throws(IOFailure) -> StaticString? {
+    client.startBody()
+    client.relay.clear()
+    do throws(HTTPError) {
+      while try !client.takeContentToRelay(atMost: limit + 1) {
+        guard client.relay.count <= limit else { throw HTTPError(413, "the body is too large") }
+        do throws(IOFailure) { try await client.readMore() } catch {
+          if error != .recheck { throw HTTPError(408, "the body did not arrive") }
+        }
+      }
+      return nil
+    } catch { return error.reason }
+  }
+
+  /// Answers a request to the gateway itself, in JSON, and wipes the answer. Returns whether the connection can serve another.
+  static func answer(_ status: UInt16, _ body: inout [UInt8], _ client: inout ServerConnection) async throws(IOFailure) -> Bool {
     let isReusable = client.head.isKeepAlive && client.isBodyRead && !client.isLast
     client.outbound.clear()
     client.outbound.append("HTTP/1.1 ")
     client.outbound.append(decimal: Int(status))
-    client.outbound.append(" -\r\nContent-Type: application/json\r\nContent-Length: ")
+    client.outbound.append(" -\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: ")
     client.outbound.append(decimal: body.count)
     client.outbound.append(isReusable ? "\r\n\r\n" : "\r\nConnection: close\r\n\r\n")
     client.outbound.append(body)
+    wipe(&body)
     try await client.flush()
+    client.outbound.wipe()
     return isReusable
   }
 }

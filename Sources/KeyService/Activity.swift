@@ -12,4 +12,11 @@ extension KeyService {
   }
 
   public func activity(_ query: ActivityQuery) throws(Fault) -> [ActivityEntry] { try query.run(store) }
+
+  /// Writes down that a real key is about to leave.
+  public func noteRelease(of key: RecordID, providerKey: RecordID, provider: String, to address: NetworkAddress?) throws(Fault) {
+    try audit(
+      "provider_key.release_to_resolver", "provider-key/\(providerKey)",
+      ["key": key.description, "provider": provider, "to": address?.description ?? ""], by: .gateway)
+  }
 }

@@ -68,6 +68,13 @@ extension Snapshot {
     }
   }
 
+  /// The one upstream that the key at `index` may call; nil when it may call several, or none.
+  public func onlyUpstream(key index: Int) -> Upstream? {
+    let policy = policies[Int(keys[index].policy)]
+    let allowed = upstreams.filter { policy.allows(provider: $0.index) }
+    return allowed.count == 1 ? allowed[0] : nil
+  }
+
   /// Whether the key at `index` may call `upstream`, and with which of its credentials (a position).
   ///
   /// Of those that the policy permits and the provider takes, one by weight: `pick` is any number that differs from request to

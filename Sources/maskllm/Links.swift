@@ -88,6 +88,26 @@ struct TokenLink: TokenDesk {
   }
 }
 
+/// The release of a real key is in the audit before it happens.
+struct ReleaseLink: ReleaseDesk {
+  let server: Unowned<Server>
+  let control: EventLoop
+  func release(of key: RecordID, providerKey: RecordID, provider: String, to address: NetworkAddress?) async -> Bool {
+    let server = server
+    return unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Bool, Never>) in
+      control.execute {
+        do throws(Fault) {
+          try server.value.service.noteRelease(of: key, providerKey: providerKey, provider: provider, to: address)
+          unsafe continuation.resume(returning: true)
+        } catch {
+          server.value.log.warn("the release of a real key could not be written down, and did not happen: \(error)")
+          unsafe continuation.resume(returning: false)
+        }
+      }
+    }
+  }
+}
+
 struct ActivityLink: ActivitySink {
   let server: Unowned<Server>
   let control: EventLoop

@@ -69,7 +69,8 @@ final class Server: @unchecked Sendable {
         tls: clientTLS,
         sink: ActivityLink(server: Unowned(self), control: control), desk: LedgerLink(server: Unowned(self), control: control),
         tokens: TokenLink(keeper: tokens, control: control), objects: ObjectLink(server: Unowned(self), control: control),
-        leaks: LeakLink(server: Unowned(self), control: control), log: log)
+        leaks: LeakLink(server: Unowned(self), control: control),
+        releases: ReleaseLink(server: Unowned(self), control: control), log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )

@@ -56,6 +56,20 @@ struct ServerSettings {
     return (host, port)
   }
 
+  private func networks(_ text: String?, _ setting: String) throws(Fault) -> [Network] {
+    var found: [Network] = []
+    for part in (text ?? "").split(separator: ",") {
+      let name = part.filter { $0 != " " }
+      guard let network = Network(name) else {
+        throw Fault(
+          .invalidInput, "'\(setting)' has '\(name.prefix(50))', which is no network",
+          hint: "write them as 10.0.0.0/8, 192.0.2.7, separated by commas")
+      }
+      found.append(network)
+    }
+    return found
+  }
+
   private mutating func apply(_ s: inout Settings) throws(Fault) {
     if let listen = s.text("listen") { try setListen(listen) }
     if let n = try s.number("loops", 1...256) { loops = n }
@@ -71,15 +85,8 @@ struct ServerSettings {
     try set(&gateway.client.connectionsMax, "limits.upstream_connections_per_loop_max", 1...1_000_000)
     try set(&gateway.client.idleMax, "limits.upstream_idle_connections_per_loop_max", 0...1_000_000)
     try set(&gateway.client.head.bytesMax, "limits.upstream_head_bytes_max", 1024...(1 << 20))
-    for text in (s.text("trusted_proxies") ?? "").split(separator: ",") {
-      let name = text.filter { $0 != " " }
-      guard let network = Network(name) else {
-        throw Fault(
-          .invalidInput, "'trusted_proxies' has '\(name.prefix(50))', which is no network",
-          hint: "write them as 10.0.0.0/8, 192.0.2.7, separated by commas")
-      }
-      gateway.trustedProxies.append(network)
-    }
+    gateway.trustedProxies = try networks(s.text("trusted_proxies"), "trusted_proxies")
+    gateway.resolvers = try networks(s.text("resolver.networks"), "resolver.networks")
     if let text = s.text("public_url") {
       // In the clear is for whoever runs it to choose: no key of a provider goes there.
       let secure = text.hasPrefix("http://") ? "https://" + text.dropFirst(7) : text
