@@ -63,6 +63,14 @@ extension AdminAPI {
   }
 }
 
+// What is wrong.
+extension AdminAPI {
+  func checkUp(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    return try encode(await service.checkUp())
+  }
+}
+
 /// Where a backup lies.
 public struct BackupDocument: Codable, Sendable {
   public var path: String

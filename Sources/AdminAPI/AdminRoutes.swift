@@ -169,6 +169,7 @@ extension AdminAPI {
     AdminRoute(.post, "explain", .read, .policies) { (api, r, p) async throws(Fault) in try api.explain(r) },
     AdminRoute(.get, "activity", .read, .activity, ofTeams: true) { (api, r, p) async throws(Fault) in try await api.activity(r)
     },
+    AdminRoute(.post, "checkups", .read, .status) { (api, r, p) async throws(Fault) in try await api.checkUp(r) },
     AdminRoute(.post, "backups", .create, .backups) { (api, r, p) async throws(Fault) in try await api.backUp(r) },
     AdminRoute(.get, "tokens", .read, .tokens) { (api, r, p) async throws(Fault) in try api.listTokens(r) },
     AdminRoute(.post, "tokens", .create, .tokens) { (api, r, p) async throws(Fault) in try api.createToken(r) },

@@ -34,6 +34,8 @@ public protocol Outside: Sendable {
   func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8]
   /// The status that the provider answers GET on `path` with, asked with this credential; nothing of it is recorded.
   func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int
+  /// Whether the provider answers at all, without any credential; returns what its clock says. Throws `.unavailable`.
+  func reach(_ provider: Provider) async throws(Fault) -> Timestamp?
   func pause(milliseconds: Int) async throws(Fault)
   /// Runs a program of the hooks folder with `input` on its standard input; throws when it fails. Returns what it wrote.
   func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8]
@@ -50,6 +52,7 @@ public struct NoOutside: Outside {
   public func call(_ request: OutboundRequest) async throws(Fault) -> OutboundAnswer { throw Self.fault }
   public func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8] { throw Self.fault }
   public func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { throw Self.fault }
+  public func reach(_ provider: Provider) async throws(Fault) -> Timestamp? { throw Self.fault }
   public func pause(milliseconds: Int) async throws(Fault) { throw Self.fault }
   public func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { throw Self.fault }
   public func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) { throw Self.fault }

@@ -39,7 +39,7 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     try checkFile(directory.path)
     let folder = directory.path
     let store = SQLiteStore(try Database(path: DataDirectory.storePath(folder), .readWrite), directory, folder: folder)
-    try store.checkIntegrity()
+    try store.verify()
     try Schema.migrate(store.database)
     return store
   }
@@ -65,7 +65,7 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     }
   }
 
-  private func checkIntegrity() throws(Fault) {
+  public func verify() throws(Fault) {
     var verdict = ""
     try database.query("PRAGMA quick_check(1)") { row in
       verdict = row[0].text ?? ""

@@ -204,6 +204,8 @@ public protocol Store: AnyObject, Sendable {
   /// Segments with records in [from, to], the newest first, as long as `body` returns true.
   func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault)
 
+  /// Throws `.storage` when the store is damaged.
+  func verify() throws(Fault)
   /// Begins a copy of all of it into a new file; throws `.storage` where there is no file to copy.
   func copy(to path: String) throws(Fault) -> StoreCopy
   /// The folder that it lies in.

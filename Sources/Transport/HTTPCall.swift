@@ -9,6 +9,8 @@ public struct HTTPCall: Sendable {
   public struct Answer: ~Copyable {
     public let status: UInt16
     public let body: ByteBuffer
+    /// What the other side's clock says; nil where it does not.
+    public let date: Timestamp?
   }
 
   public init(connector: Connector, loop: EventLoop) {
@@ -40,9 +42,11 @@ public struct HTTPCall: Sendable {
     var inbound = ByteBuffer(capacity: 16 * 1024)
     var body = ByteBuffer(capacity: 4096)
     var head = ResponseHead()
+    var date: Timestamp?
     while true {
       do throws(HTTPError) {
         if !inbound.isEmpty, try head.parse(inbound, answering: .post, limits: HeadLimits()) {
+          date = Self.date(head, inbound)
           inbound.consume(head.length)
           if head.status >= 200 { break }
           continue
@@ -59,15 +63,23 @@ public struct HTTPCall: Sendable {
         body.append(inbound.readable.extracting(range))
         inbound.consume(range.upperBound)
         guard body.count <= answerMax else { throw .closed }
-      case .end: return Answer(status: head.status, body: body)
+      case .end: return Answer(status: head.status, body: body, date: date)
       case .more(let used):
         inbound.consume(used)
         if try await read(&socket, &inbound, scope) == 0 {
           guard decoder.mayEndHere else { throw .closed }
-          return Answer(status: head.status, body: body)
+          return Answer(status: head.status, body: body, date: date)
         }
       }
     }
+  }
+
+  private static func date(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) -> Timestamp? {
+    let bytes = inbound.readable
+    for field in head.fields where bytes.extracting(field.name.range).equalsIgnoringCase("date") {
+      return Timestamp(httpDate: bytes.extracting(field.value.range))
+    }
+    return nil
   }
 
   private func read(_ socket: inout Socket, _ inbound: inout ByteBuffer, _ scope: borrowing Scope) async throws(IOFailure) -> Int

@@ -94,6 +94,21 @@ struct OutsideWorld: Outside {
     } catch { throw Fault(.unavailable, "provider '\(provider.name)' did not answer: \(error.clause)") }
   }
 
+  func reach(_ provider: Provider) async throws(Fault) -> Timestamp? {
+    let base = provider.baseURL
+    var message = ByteBuffer(capacity: 512)
+    message.append(
+      "GET \(base.prefix.isEmpty ? "/" : base.prefix) HTTP/1.1\r\nHost: \(base.hostHeader)\r\nConnection: close\r\nAccept: application/json\r\n\r\n"
+    )
+    let place = Origin(
+      host: base.host, port: base.port, tls: base.secure ? try tls.context(authorityFile: provider.authorityFile) : nil)
+    do throws(IOFailure) {
+      return try await HTTPCall(connector: connector, loop: control).send(
+        &message, to: place, milliseconds: 5000, answerMax: 8 << 20
+      ).date
+    } catch { throw Fault(.unavailable, "\(base.host) did not answer: \(error.clause)") }
+  }
+
   func pause(milliseconds: Int) async throws(Fault) {
     do throws(IOFailure) { try await Scope(on: control).sleep(milliseconds: milliseconds) } catch {
       throw Fault(.unavailable, "the server is stopping")

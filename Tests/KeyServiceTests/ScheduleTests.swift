@@ -36,6 +36,7 @@ struct ScheduleTests {
     func call(_ request: OutboundRequest) async throws(Fault) -> OutboundAnswer { throw Fault(.unavailable, "nobody is there") }
     func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8] { [] }
     func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { 200 }
+    func reach(_ provider: Provider) async throws(Fault) -> Timestamp? { nil }
     func pause(milliseconds: Int) async throws(Fault) {}
     func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { [] }
     func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) {
