@@ -10,16 +10,26 @@ extension AdminAPI {
 
   func listNamedPolicies(_ r: borrowing AdminRequest, _ kind: DocumentKind) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
+    return try encode(try namedPolicies(kind))
+  }
+
+  func showNamedPolicy(_ r: borrowing AdminRequest, _ kind: DocumentKind, _ name: String) throws(Fault) -> AdminResponse {
+    try one(
+      r, "\(kind == .team ? "team" : "policy") '\(name.prefix(64))'", try namedPolicies(kind).first { $0.name == name })
+  }
+
+  /// Those that the caller may know of.
+  private func namedPolicies(_ kind: DocumentKind) throws(Fault) -> [NamedPolicyDocument] {
     let keys = try service.listKeys().filter { !$0.state.isFinal }
     let all = kind == .team ? service.teams : service.sharedPolicies
     let own = Set(keys.filter { Caller.sees(team: $0.team) }.compactMap(\.sharedPolicy))
-    return try encode(
+    return
       all.filter { name, _ in Caller.current.team == nil || (kind == .team ? name == Caller.current.team : own.contains(name)) }
-        .sorted { $0.key < $1.key }.map { name, policy in
-          NamedPolicyDocument(
-            name: name, policy: PolicyDocument(policy),
-            keys: keys.count { (kind == .team ? $0.team : $0.sharedPolicy) == name })
-        })
+      .sorted { $0.key < $1.key }.map { name, policy in
+        NamedPolicyDocument(
+          name: name, policy: PolicyDocument(policy),
+          keys: keys.count { (kind == .team ? $0.team : $0.sharedPolicy) == name })
+      }
   }
 
   func setNamedPolicy(_ r: borrowing AdminRequest, _ kind: DocumentKind, _ name: String) async throws(Fault) -> AdminResponse {
@@ -106,6 +116,16 @@ extension AdminAPI {
       }
     }
     return try encode(found)
+  }
+
+  /// Yours, else what is shipped.
+  func showPrice(_ r: borrowing AdminRequest, _ provider: String, _ model: String) throws(Fault) -> AdminResponse {
+    let name = PriceName(list: provider, model: model)
+    let own = service.priceOverrides[name].map { PriceDocument(name, $0, source: "own") }
+    let shipped = PriceList.shippedEntries.first { $0.list == provider && $0.model == model }.map {
+      PriceDocument(name, $0.price, source: PriceList.shippedDate)
+    }
+    return try one(r, "price of '\(model.prefix(64))' at '\(provider.prefix(64))'", own ?? shipped)
   }
 
   func setPrice(_ r: borrowing AdminRequest, _ provider: String, _ model: String) async throws(Fault) -> AdminResponse {

@@ -19,13 +19,21 @@ extension AdminAPI {
 
   func listSchedules(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
+    return try encode(try scheduleDocuments())
+  }
+
+  func showSchedule(_ r: borrowing AdminRequest, _ scope: String) throws(Fault) -> AdminResponse {
+    try one(r, "schedule '\(scope.prefix(80))'", try scheduleDocuments().first { $0.scope == scope })
+  }
+
+  private func scheduleDocuments() throws(Fault) -> [ScheduleDocument] {
     let keys = try service.listKeys()
-    return try encode(
+    return
       service.schedules.sorted { $0.key < $1.key }.map { scope, schedule in
         let own = keys.filter { service.schedule(of: $0) == schedule && $0.state == .active }
         return ScheduleDocument(
           scope, schedule, keys: own.count, next: own.compactMap { service.nextRotation(of: $0) }.min())
-      })
+      }
   }
 
   func setSchedule(_ r: borrowing AdminRequest, _ scope: String) throws(Fault) -> AdminResponse {
@@ -47,6 +55,11 @@ extension AdminAPI {
     try allow(r, query: [])
     _ = try service.listKeys()  // sealed: nothing to show
     return try encode(service.destinations.sorted { $0.key < $1.key }.map { DestinationDocument($0.key, $0.value) })
+  }
+
+  func showDestination(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {
+    _ = try service.listKeys()  // sealed: nothing to show
+    return try one(r, "destination '\(name.prefix(64))'", service.destinations[name].map { DestinationDocument(name, $0) })
   }
 
   func setDestination(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {

@@ -13,6 +13,12 @@ extension AdminAPI {
     return try encode(service.tokens.sorted { $0.key < $1.key }.map { TokenDocument($0.key, $0.value, now: service.now) })
   }
 
+  func showToken(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
+    _ = try service.listKeys()  // sealed: nothing to show
+    let id = try recordID(id)
+    return try one(r, "token \(id)", service.tokens[id].map { TokenDocument(id, $0, now: service.now) })
+  }
+
   func createToken(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     let asked: NewTokenDocument = try decode(r, fields: NewTokenDocument.fields)
     guard let role = AdminRole(rawValue: asked.role) else {

@@ -13,6 +13,11 @@ extension AdminAPI {
     return try encode(service.allTriggers().sorted { $0.key < $1.key }.map { document($0.key, $0.value) })
   }
 
+  func showTrigger(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {
+    _ = try service.listKeys()  // sealed: nothing to show
+    return try one(r, "trigger '\(name.prefix(64))'", service.allTriggers()[name].map { document(name, $0) })
+  }
+
   private func document(_ name: String, _ trigger: Trigger) -> NamedTriggerDocument {
     NamedTriggerDocument(
       name: name, trigger: trigger,

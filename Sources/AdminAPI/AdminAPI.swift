@@ -42,7 +42,13 @@ public final class AdminAPI: @unchecked Sendable {
       // What one may not is as if it were not there.
       guard caller.permissions.contains(route.permission), caller.team == nil || route.isOfTeams else { throw Self.noSuchPath }
       if caller.team != nil, path[0] == "keys", let id = found.first { _ = try ownKey(id) }
-      return try await route.answer(self, r, found)
+      guard r.method == .get else {
+        try check(r.precondition, path)
+        return try await route.answer(self, r, found)
+      }
+      var response = try await route.answer(self, r, found)
+      response.entityTag = entityTag(path)
+      return response
     }
     throw Self.noSuchPath
   }
@@ -75,10 +81,18 @@ public final class AdminAPI: @unchecked Sendable {
 
   func listProviders(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
     try allow(r, query: [])
+    return try encode(try providerDocuments())
+  }
+
+  private func providerDocuments() throws(Fault) -> [ProviderDocument] {
     guard !service.isSealed else { throw Fault(.sealed, "the vault is sealed", hint: "run 'maskllm unseal' first") }
     let keys = try service.listProviderKeys()
-    return try encode(
-      service.providers().map { provider in ProviderDocument(provider, keys: keys.count { $0.key.provider == provider.name }) })
+    return service.providers().map { provider in ProviderDocument(provider, keys: keys.count { $0.key.provider == provider.name })
+    }
+  }
+
+  func showProvider(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {
+    try one(r, "provider '\(name.prefix(64))'", try providerDocuments().first { $0.name == name })
   }
 
   func addProvider(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
@@ -275,6 +289,7 @@ public final class AdminAPI: @unchecked Sendable {
       case .unsealFailed, .forbidden: 403
       case .notFound: 404
       case .conflict, .tampered: 409
+      case .preconditionFailed: 412
       case .sealed: 503
       default: 500
       }

@@ -31,6 +31,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     let method = connection.head.method
     let target = String(
       decoding: [UInt8](copying: connection.inbound.readable.extracting(connection.head.target.range)), as: UTF8.self)
+    let conditions = (Self.field("if-match", connection), Self.field("if-none-match", connection))
     connection.startBody()
     connection.relay.clear()
     do throws(HTTPError) {
@@ -47,7 +48,8 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     connection.relay.wipe()
     let response: AdminResponse
     do {
-      let request = try AdminRequest(method, target, body: body)
+      let request = try AdminRequest(
+        method, target, body: body, precondition: try Precondition(ifMatch: conditions.0, ifNoneMatch: conditions.1))
       response = await Caller.$current.withValue(caller) { await api.answer(request) }
     } catch { response = api.problem(error) }
     return try await send(response, &connection)
@@ -85,6 +87,15 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     return value.extracting(7..<value.count)
   }
 
+  /// The value of a field that only this side looks at; several of one name are one list (RFC 9110 section 5.3).
+  private static func field(_ name: StaticString, _ connection: borrowing ServerConnection) -> String? {
+    let bytes = connection.inbound.readable
+    let values = connection.head.fields.filter { bytes.extracting($0.name.range).equalsIgnoringCase(name) }.map {
+      String(decoding: [UInt8](copying: bytes.extracting($0.value.range)), as: UTF8.self)
+    }
+    return values.isEmpty ? nil : values.joined(separator: ",")
+  }
+
   // MARK: answers
 
   private func send(_ response: AdminResponse, _ connection: inout ServerConnection, closing: Bool = false)
@@ -96,6 +107,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     connection.outbound.append(response.status < 400 ? "application/json\r\n" : "application/problem+json\r\n")
     // What is answered here is for one reader, and some of it once.
     connection.outbound.append("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
+    if let tag = response.entityTag { connection.outbound.append("ETag: \(tag)\r\n") }
     if response.status == 401 { connection.outbound.append("WWW-Authenticate: Bearer\r\n") }
     if response.status == 429 { connection.outbound.append("Retry-After: 60\r\n") }
     if closing { connection.outbound.append("Connection: close\r\n") }

@@ -9,9 +9,13 @@ public struct AdminRequest: ~Copyable {
   public let query: [String: String]
   /// May hold a secret; wiped with the request.
   public let body: SecretBytes
+  /// What a change is bound to; nil when it is wanted in any case.
+  public let precondition: Precondition?
 
   /// `target` is a path and an optional query, percent-encoded; throws `.invalidInput` when it is not.
-  public init(_ method: Wire.Method, _ target: String, body: consuming SecretBytes) throws(Fault) {
+  public init(_ method: Wire.Method, _ target: String, body: consuming SecretBytes, precondition: Precondition? = nil)
+    throws(Fault)
+  {
     let bad = Fault(.invalidInput, "that URL cannot be read")
     let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
     var path: [String] = []
@@ -29,6 +33,7 @@ public struct AdminRequest: ~Copyable {
     self.path = path
     self.query = query
     self.body = body
+    self.precondition = precondition
   }
 }
 
@@ -36,6 +41,8 @@ public struct AdminRequest: ~Copyable {
 public struct AdminResponse: Sendable {
   public var status: Int
   public var body: [UInt8]
+  /// With its quotes; for reading one thing that can be set.
+  public var entityTag: String?
   public init(status: Int, body: [UInt8]) {
     self.status = status
     self.body = body

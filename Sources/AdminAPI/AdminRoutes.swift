@@ -45,11 +45,18 @@ extension AdminAPI {
     AdminRoute(.get, "providers", .read, .providers, ofTeams: true) { (api, r, p) async throws(Fault) in try api.listProviders(r)
     },
     AdminRoute(.post, "providers", .create, .providers) { (api, r, p) async throws(Fault) in try await api.addProvider(r) },
+    AdminRoute(.get, "providers/*", .read, .providers, ofTeams: true) { (api, r, p) async throws(Fault) in
+      try api.showProvider(r, p[0])
+    },
     AdminRoute(.get, "provider-kinds", .read, .providers, ofTeams: true) { (api, r, p) async throws(Fault) in try api.listKinds(r)
     },
     AdminRoute(.get, "provider-keys", .read, .providerKeys) { (api, r, p) async throws(Fault) in try api.listProviderKeys(r) },
     AdminRoute(.post, "provider-keys", .create, .providerKeys) { (api, r, p) async throws(Fault) in
       try await api.addProviderKey(r)
+    },
+    AdminRoute(.get, "provider-keys/*", .read, .providerKeys) { (api, r, p) async throws(Fault) in
+      try api.allow(r, query: [])
+      return try api.showProviderKey(try api.recordID(p[0]))
     },
     AdminRoute(.put, "provider-keys/*", .change, .providerKeys) { (api, r, p) async throws(Fault) in
       try await api.setPool(r, p[0])
@@ -98,6 +105,9 @@ extension AdminAPI {
       try await api.retryDelivery(r, p[0])
     },
     AdminRoute(.get, "schedules", .read, .schedules) { (api, r, p) async throws(Fault) in try api.listSchedules(r) },
+    AdminRoute(.get, "schedules/*/*", .read, .schedules) { (api, r, p) async throws(Fault) in
+      try api.showSchedule(r, "\(p[0])/\(p[1])")
+    },
     AdminRoute(.put, "schedules/*/*", .change, .schedules) { (api, r, p) async throws(Fault) in
       try api.setSchedule(r, "\(p[0])/\(p[1])")
     },
@@ -105,6 +115,9 @@ extension AdminAPI {
       try api.removeSchedule(r, "\(p[0])/\(p[1])")
     },
     AdminRoute(.get, "destinations", .read, .destinations) { (api, r, p) async throws(Fault) in try api.listDestinations(r) },
+    AdminRoute(.get, "destinations/*", .read, .destinations) { (api, r, p) async throws(Fault) in
+      try api.showDestination(r, p[0])
+    },
     AdminRoute(.put, "destinations/*", .change, .destinations) { (api, r, p) async throws(Fault) in
       try api.setDestination(r, p[0])
     },
@@ -126,6 +139,7 @@ extension AdminAPI {
       try await api.endRotation(r, p[0], "confirm")
     },
     AdminRoute(.get, "triggers", .read, .triggers) { (api, r, p) async throws(Fault) in try api.listTriggers(r) },
+    AdminRoute(.get, "triggers/*", .read, .triggers) { (api, r, p) async throws(Fault) in try api.showTrigger(r, p[0]) },
     AdminRoute(.put, "triggers/*", .change, .triggers) { (api, r, p) async throws(Fault) in try await api.setTrigger(r, p[0]) },
     AdminRoute(.delete, "triggers/*", .end, .triggers) { (api, r, p) async throws(Fault) in try await api.removeTrigger(r, p[0])
     },
@@ -138,6 +152,9 @@ extension AdminAPI {
     AdminRoute(.get, "teams", .read, .teams, ofTeams: true) { (api, r, p) async throws(Fault) in
       try api.listNamedPolicies(r, .team)
     },
+    AdminRoute(.get, "teams/*", .read, .teams, ofTeams: true) { (api, r, p) async throws(Fault) in
+      try api.showNamedPolicy(r, .team, p[0])
+    },
     AdminRoute(.put, "teams/*", .change, .teams) { (api, r, p) async throws(Fault) in try await api.setNamedPolicy(r, .team, p[0])
     },
     AdminRoute(.delete, "teams/*", .end, .teams) { (api, r, p) async throws(Fault) in
@@ -145,6 +162,9 @@ extension AdminAPI {
     },
     AdminRoute(.get, "policies", .read, .policies, ofTeams: true) { (api, r, p) async throws(Fault) in
       try api.listNamedPolicies(r, .policy)
+    },
+    AdminRoute(.get, "policies/*", .read, .policies, ofTeams: true) { (api, r, p) async throws(Fault) in
+      try api.showNamedPolicy(r, .policy, p[0])
     },
     AdminRoute(.put, "policies/*", .change, .policies) { (api, r, p) async throws(Fault) in
       try await api.setNamedPolicy(r, .policy, p[0])
@@ -161,6 +181,7 @@ extension AdminAPI {
     },
     AdminRoute(.delete, "budgets/*", .end, .budgets) { (api, r, p) async throws(Fault) in try await api.removeBudget(r, p[0]) },
     AdminRoute(.get, "prices", .read, .prices) { (api, r, p) async throws(Fault) in try api.listPrices(r) },
+    AdminRoute(.get, "prices/*/*", .read, .prices) { (api, r, p) async throws(Fault) in try api.showPrice(r, p[0], p[1]) },
     AdminRoute(.put, "prices/*/*", .change, .prices) { (api, r, p) async throws(Fault) in try await api.setPrice(r, p[0], p[1]) },
     AdminRoute(.delete, "prices/*/*", .end, .prices) { (api, r, p) async throws(Fault) in try await api.removePrice(r, p[0], p[1])
     },
@@ -173,6 +194,7 @@ extension AdminAPI {
     AdminRoute(.post, "backups", .create, .backups) { (api, r, p) async throws(Fault) in try await api.backUp(r) },
     AdminRoute(.get, "tokens", .read, .tokens) { (api, r, p) async throws(Fault) in try api.listTokens(r) },
     AdminRoute(.post, "tokens", .create, .tokens) { (api, r, p) async throws(Fault) in try api.createToken(r) },
+    AdminRoute(.get, "tokens/*", .read, .tokens) { (api, r, p) async throws(Fault) in try api.showToken(r, p[0]) },
     AdminRoute(.post, "tokens/*/rotate", .change, .tokens) { (api, r, p) async throws(Fault) in try api.rotateToken(r, p[0]) },
     AdminRoute(.delete, "tokens/*", .end, .tokens) { (api, r, p) async throws(Fault) in try api.revokeToken(r, p[0]) },
   ]

@@ -30,6 +30,8 @@ extension Fault.Code {
   public static let invalidInput: Self = "invalid_input"
   public static let notFound: Self = "not_found"
   public static let conflict: Self = "conflict"
+  /// It is no longer what the caller believes.
+  public static let preconditionFailed: Self = "precondition_failed"
   public static let sealed: Self = "sealed"
   public static let storage: Self = "storage"
   public static let tampered: Self = "tampered"

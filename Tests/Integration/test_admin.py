@@ -1,5 +1,5 @@
 """The management side over the network: who may do what, for nobody, for a stranger's role and for the right one."""
-import http.client, json, os, pathlib, socket, ssl, subprocess, time
+import concurrent.futures, http.client, json, os, pathlib, socket, ssl, subprocess, time
 
 import pytest
 from conftest import BINARY, ROOT, Gateway, Upstream, cli, ok, post, raw, split, wait_until
@@ -247,3 +247,100 @@ class TestRemote:
     def test_what_is_no_token_is_not_sent(self, gw, token, says):
         done = self.run(gw, token, "key", "list")
         assert done.returncode != 0 and says in done.stderr
+
+
+class TestVersions:
+    """One thing at a time, with an entity tag that changes of it can be bound to."""
+
+    def things(self, gw, tmp_path):
+        """(path, first document, second document) of everything that is set with PUT."""
+        key = key_id(gw.key())
+        gw.cli("destination", "set", "e", "--kind", "file", "--place", tmp_path / "e", input="")
+        pk = next(k["id"] for k in json.loads(gw.cli("provider-key", "list", "--json")) if k["provider"] == "up")
+        return [
+            ("/v1/teams/t", {"providers": ["up"], "limits": {"requests_per_minute": 5, "tokens_per_day": 7}}, {"providers": ["up"]}),
+            ("/v1/policies/p", {"providers": ["up", "ant"], "models": ["a*"]}, {"providers": ["ant"]}),
+            ("/v1/budgets/b", {"usd": "5", "window": "day"}, {"usd": "6", "window": "day"}),
+            ("/v1/prices/openai/x", {"prices": {"input": "1"}}, {"prices": {"input": "2"}}),
+            ("/v1/triggers/t", {"when": "unused"}, {"when": "unused", "days": 3}),
+            ("/v1/destinations/d", {"kind": "file", "place": str(tmp_path / "a")}, {"kind": "file", "place": str(tmp_path / "b")}),
+            (f"/v1/schedules/key/{key}", {"every_seconds": 86400, "destinations": ["e"]}, {"every_seconds": 172800, "destinations": ["e"]}),
+            (f"/v1/keys/{key}", {"policy": {"providers": ["up"]}}, {"policy": {"providers": ["ant"]}}),
+            (f"/v1/provider-keys/{pk}", {"weight": 2, "tags": []}, {"weight": 3, "tags": []}),
+        ]
+
+    def test_a_change_of_what_was_changed_meanwhile_is_refused(self, gw, tmp_path):
+        token = gw.token("--role", "owner")
+        for path, first, second in self.things(gw, tmp_path):
+            assert gw.call("PUT", path, token, first)[0] == 200, path
+            assert gw.call("GET", path, token)[0] == 200, path
+            old = gw.headers["etag"]
+            assert gw.call("GET", path, token)[0] == 200 and gw.headers["etag"] == old, path
+            assert gw.call("PUT", path, token, second, headers={"If-Match": f'"other", {old}'})[0] == 200, path
+            status, problem = gw.call("PUT", path, token, first, headers={"If-Match": old})
+            assert (status, problem["code"]) == (412, "precondition_failed") and "read it again" in problem["hint"], path
+            gw.call("GET", path, token)
+            now = gw.headers["etag"]
+            assert now != old, path
+            if "keys/" not in path:
+                assert gw.call("DELETE", path, token, headers={"If-Match": old})[0] == 412, path
+                assert gw.call("DELETE", path, token, headers={"If-Match": now})[0] == 204, path
+
+    def test_tags_are_the_same_after_a_restart(self, gw, tmp_path):
+        token = gw.token("--role", "owner")
+        tags = {}
+        for path, first, _ in self.things(gw, tmp_path):
+            assert gw.call("PUT", path, token, first)[0] == 200, path
+        paths = [path for path, _, _ in self.things(gw, tmp_path)[:6]]
+        for path in paths:
+            gw.call("GET", path, token)
+            tags[path] = gw.headers["etag"]
+        gw.stop()
+        gw.start()
+        for path in paths:
+            gw.call("GET", path, token)
+            assert gw.headers["etag"] == tags[path], path
+
+    def test_use_does_not_change_the_tag_of_a_budget(self, gw):
+        token = gw.token("--role", "owner")
+        gw.call("PUT", "/v1/budgets/b", token, {"usd": "5", "window": "day"})
+        gw.call("GET", "/v1/budgets/b", token)
+        tag = gw.headers["etag"]
+        raw(gw.port, post("/up/v1/chat/completions", gw.key(), b'{"model":"gpt-4o","messages":[]}'))
+        gw.call("GET", "/v1/budgets/b", token)
+        assert gw.headers["etag"] == tag
+
+    def test_something_is_made_only_where_nothing_is(self, gw):
+        token = gw.token("--role", "owner")
+        absent = {"If-None-Match": "*"}
+        assert gw.call("PUT", "/v1/policies/new", token, {"providers": ["up"]}, headers={"If-Match": "*"})[0] == 412
+        assert gw.call("PUT", "/v1/policies/new", token, {"providers": ["up"]}, headers=absent)[0] == 200
+        status, problem = gw.call("PUT", "/v1/policies/new", token, {"providers": ["ant"]}, headers=absent)
+        assert status == 412 and problem["title"] == "it is there already"
+        assert gw.call("GET", "/v1/policies/new", token)[1]["policy"]["providers"] == ["up"]
+
+    def test_of_many_changes_of_one_reading_one_is_made(self, gw):
+        token = gw.token("--role", "owner")
+        gw.call("PUT", "/v1/policies/p", token, {"providers": ["up"], "limits": {"concurrent": 1}})
+        gw.call("GET", "/v1/policies/p", token)
+        tag = gw.headers["etag"]
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            done = list(pool.map(lambda n: gw.call("PUT", "/v1/policies/p", token, {"providers": ["up"], "limits": {"concurrent": n}}, headers={"If-Match": tag})[0], range(2, 50)))
+        assert done.count(200) == 1 and done.count(412) == 47
+
+    @pytest.mark.parametrize("headers", [{"If-Match": "x"}, {"If-Match": '"a'}, {"If-Match": ""}, {"If-None-Match": '"a", b'}, {"If-Match": "*", "If-None-Match": "*"}])
+    def test_what_is_no_tag_is_refused(self, gw, headers):
+        assert gw.call("PUT", "/v1/policies/p", gw.token("--role", "owner"), {"providers": ["up"]}, headers=headers)[0] == 400
+
+    def test_what_is_not_there_is_not_found(self, gw):
+        token = gw.token("--role", "owner")
+        for path in ("providers/x", "provider-keys/ZZZZZZZZZZZZ", "teams/x", "policies/x", "prices/a/b", "triggers/x", "destinations/x", "schedules/key/x", "tokens/ZZZZZZZZZZZZ", "budgets/x", "keys/ZZZZZZZZZZZZ"):
+            status, problem = gw.call("GET", f"/v1/{path}", token)
+            assert status == 404 and problem["title"].startswith("there is no ") and "etag" not in gw.headers, path
+        assert gw.call("GET", "/v1/providers/up", token)[1]["name"] == "up"
+
+    def test_a_team_reads_only_its_own(self, gw):
+        gw.cli("policy", "set", "of-blue", "--provider", "up")
+        gw.key("--team", "blue", "--policy", "of-blue")
+        token = gw.token("--role", "developer", "--team", "red")
+        assert [gw.call("GET", f"/v1/{path}", token)[0] for path in ("teams/red", "teams/blue", "policies/of-blue")] == [200, 404, 404]
