@@ -1,5 +1,5 @@
 """The management side over the network: who may do what, for nobody, for a stranger's role and for the right one."""
-import concurrent.futures, http.client, json, os, pathlib, socket, ssl, subprocess, time
+import concurrent.futures, datetime, http.client, json, os, pathlib, re, socket, ssl, subprocess, time
 
 import pytest
 from conftest import BINARY, ROOT, Gateway, Upstream, cli, ok, post, raw, split, wait_until
@@ -165,7 +165,7 @@ class TestTokens:
     ])
     def test_bad_tokens_are_not_made(self, gw, arguments, says):
         done = gw.cli("token", "create", "--name", "t", *arguments, check=False)
-        assert done.returncode != 0 and says in done.stderr and json.loads(gw.cli("token", "list", "--json")) == []
+        assert done.returncode != 0 and says in done.stderr and [t["name"] for t in json.loads(gw.cli("token", "list", "--json"))] == ["first"]
 
 
 class TestDoor:
@@ -212,6 +212,23 @@ class TestDoor:
         assert ask(True) == 200
         with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
             ask(False)
+
+
+def test_the_first_token_is_the_owners_for_a_week(running, tmp_path):
+    upstream = running(Upstream, ok())
+
+    class Fresh(Managed):
+        def __init__(self, path):
+            self.data = path / "fresh"
+            self.first = json.loads(cli(self.data, "init", "--json"))["owner_token"]
+            self.start()
+
+    fresh = running(lambda: Fresh(tmp_path))
+    assert fresh.call("POST", "/v1/providers", fresh.first, {"name": "up", "kind": "openai", "base_url": upstream.url})[0] == 201
+    (first,) = fresh.call("GET", "/v1/tokens", fresh.first)[1]
+    assert first["role"] == "owner" and 6.9 < (datetime.datetime.fromisoformat(first["expires_at"]) - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 86400 <= 7
+    assert [e["act"] for e in json.loads(fresh.cli("audit", "list", "--json"))].count("token.create") == 1
+    assert fresh.first.encode() not in b"".join(p.read_bytes() for p in fresh.data.iterdir() if p.is_file())
 
 
 class TestRemote:

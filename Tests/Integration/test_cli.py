@@ -1,5 +1,5 @@
 """The command line as a person or a script uses it: with a server and without, what it says, and what it refuses."""
-import json, os, pathlib, pty, socket, subprocess, time
+import json, os, pathlib, pty, re, socket, subprocess, time
 
 import pytest
 from conftest import BINARY, DEMO_KEY, Gateway, Process, Upstream, cli, ok, post, raw, split
@@ -13,7 +13,7 @@ def data(tmp_path):
 
 def test_init_makes_what_it_says_and_only_once(tmp_path):
     done = cli(tmp_path / "d", "init", check=False)
-    assert done.returncode == 0 and done.stdout == f"initialised {tmp_path / 'd'}\n" and "back it up" in done.stderr
+    assert done.returncode == 0 and re.fullmatch(f"initialised {tmp_path / 'd'}\nmka_\\w+\n", done.stdout) and "back it up" in done.stderr
     modes = {p.name: oct(p.stat().st_mode & 0o777) for p in (tmp_path / "d").iterdir()}
     assert modes["unseal.key"] == "0o400" and modes["maskllm.db"] == "0o600" and set(modes.values()) <= {"0o400", "0o600"}
     assert oct((tmp_path / "d").stat().st_mode & 0o777) == "0o700"
@@ -160,7 +160,8 @@ def test_the_admin_socket_is_for_its_owner(data, running):
 
 def test_everything_can_be_json(tmp_path, running):
     data = tmp_path / "d"
-    assert json.loads(cli(data, "init", "--json")) == {"data": str(data)}
+    made = json.loads(cli(data, "init", "--json"))
+    assert made["data"] == str(data) and made["owner_token"].startswith("mka_")
     assert json.loads(cli(data, "provider", "add", "p", "--base-url", "https://api.test", "--json"))["base_url"] == "https://api.test"
     key = json.loads(cli(data, "provider-key", "add", "p", "--json", input=DEMO_KEY))
     assert json.loads(cli(data, "provider-key", "remove", key["id"], "--json")) == {"erased": key["id"]}
