@@ -17,14 +17,26 @@ extension AdminAPI {
   }
 
   func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
+    try allow(r, query: ["team", "policy", "tag", "state", "name", "limit", "after"])
+    var wanted = try KeyFilter(r)
     let tampered = (Caller.current.team == nil ? service.tamperedKeys : []).map {
       KeyDocument(
         id: $0.description, name: "", state: "tampered", policy: PolicyDocument(), created_at: "", expires_at: nil, revision: 0)
     }
-    return try encode(
-      try service.listKeys().filter { Caller.sees(team: $0.team) }.map { KeyDocument($0, isExpired: service.isExpired($0)) }
-        + tampered)
+    var found: [KeyDocument] = []
+    for key in try service.listKeys() where Caller.sees(team: key.team) {
+      let document = KeyDocument(key, isExpired: service.isExpired(key))
+      guard wanted.takes(key, document.state) else { continue }
+      guard found.count < wanted.limit else {
+        var response = try encode(found)
+        response.next = wanted.next
+        return response
+      }
+      found.append(document)
+      wanted.pass(key)
+    }
+    // Nothing is known of these but that they are there: they end the list that is not filtered.
+    return try encode(found + (wanted.isAnything ? tampered : []))
   }
 
   func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {

@@ -108,6 +108,8 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     // What is answered here is for one reader, and some of it once.
     connection.outbound.append("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
     if let tag = response.entityTag { connection.outbound.append("ETag: \(tag)\r\n") }
+    // The query is percent-encoded: nothing in it can end the link.
+    if let next = response.next { connection.outbound.append("Link: <\(next)>; rel=\"next\"\r\n") }
     if response.status == 401 { connection.outbound.append("WWW-Authenticate: Bearer\r\n") }
     if response.status == 429 { connection.outbound.append("Retry-After: 60\r\n") }
     if closing { connection.outbound.append("Connection: close\r\n") }

@@ -43,6 +43,8 @@ public struct AdminResponse: Sendable {
   public var body: [UInt8]
   /// With its quotes; for reading one thing that can be set.
   public var entityTag: String?
+  /// The query of the page after this one; nil where this is the last.
+  public var next: String?
   public init(status: Int, body: [UInt8]) {
     self.status = status
     self.body = body

@@ -50,10 +50,23 @@ enum KeyCommands {
   }
 
   private static let list = Command(
-    path: ["key", "list"], summary: "list the masked keys, without their secrets", options: Unsealing.options + [Command.json]
+    path: ["key", "list"], summary: "list the masked keys, without their secrets",
+    options: Unsealing.options + [
+      Option(name: "team", value: "NAME", help: "only those of that team"),
+      Option(name: "policy", value: "NAME", help: "only those that share that policy"),
+      Option(name: "tag", value: "TAG", help: "only those with that tag"),
+      Option(name: "state", value: "STATE", help: "only those that are active, disabled, revoked, destroyed or expired"),
+      Option(name: "name", value: "GLOB", help: "only those of such names, such as 'ci-*'"), Command.json,
+    ]
   ) {
     arguments throws(Fault) in
-    try printList("/v1/keys", arguments, ["ID", "NAME", "STATE", "TEAM", "POLICY", "PROVIDERS", "CREATED", "EXPIRES"]) {
+    let filters = ["team", "policy", "tag", "state", "name"].compactMap { name in
+      arguments.value(name).map { "\(name)=\(percentEncoded($0))" }
+    }
+    try printList(
+      "/v1/keys\(filters.isEmpty ? "" : "?")\(filters.joined(separator: "&"))", arguments,
+      ["ID", "NAME", "STATE", "TEAM", "POLICY", "PROVIDERS", "CREATED", "EXPIRES"]
+    ) {
       (key: KeyDocument) in
       [
         key.id, Terminal.plain(key.name), key.state, key.team ?? "-", key.shared_policy ?? "-",

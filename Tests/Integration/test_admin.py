@@ -361,3 +361,54 @@ class TestVersions:
         gw.key("--team", "blue", "--policy", "of-blue")
         token = gw.token("--role", "developer", "--team", "red")
         assert [gw.call("GET", f"/v1/{path}", token)[0] for path in ("teams/red", "teams/blue", "policies/of-blue")] == [200, 404, 404]
+
+
+class TestLists:
+    """Keys are listed by what they are, and page by page."""
+
+    def walk(self, gw, token, query):
+        """The names on each page, following the links."""
+        pages, target = [], f"/v1/keys?{query}"
+        while target:
+            status, keys = gw.call("GET", target, token)
+            assert status == 200, keys
+            pages.append([k["name"] for k in keys])
+            link = gw.headers.get("link")
+            target = "/v1/keys" + re.fullmatch(r'<(\?[^>]+)>; rel="next"', link)[1] if link else None
+        return pages
+
+    def test_every_key_is_on_one_page_whatever_happens_between_two(self, gw):
+        token = gw.token("--role", "owner")
+        made = [key_id(k) for k in gw.cli("key", "create", "--name", "k", "--provider", "up", "--count", "7").split("\n")]
+        status, first = gw.call("GET", "/v1/keys?limit=3", token)
+        link = gw.headers["link"]
+        gw.cli("key", "revoke", first[-1]["id"])
+        gw.key()
+        target = "/v1/keys" + re.fullmatch(r'<(\?[^>]+)>; rel="next"', link)[1]
+        seen = [k["id"] for k in first]
+        while target:
+            seen += [k["id"] for k in gw.call("GET", target, token)[1]]
+            link = gw.headers.get("link")
+            target = "/v1/keys" + re.fullmatch(r'<(\?[^>]+)>; rel="next"', link)[1] if link else None
+        assert len(seen) == len(set(seen)) == 8 and set(made) < set(seen)
+        assert [len(p) for p in self.walk(gw, token, "limit=4")] == [4, 4] and [len(p) for p in self.walk(gw, token, "limit=8")] == [8]
+        assert [len(p) for p in self.walk(gw, token, "")] == [8]
+
+    def test_each_filter_takes_what_it_names_and_goes_on_to_the_next_page(self, gw):
+        token = gw.token("--role", "owner")
+        gw.cli("policy", "set", "pq", "--provider", "up")
+        for n in range(3):
+            gw.cli("key", "create", "--name", f"ci-{n}", "--team", "red", "--policy", "pq", "--tag", "night", "--provider", "up")
+        gone = key_id(gw.cli("key", "create", "--name", "ci-gone", "--provider", "up"))
+        gw.cli("key", "revoke", gone)
+        gw.cli("key", "create", "--name", "other", "--team", "blue", "--provider", "up")
+        for query in ("team=red", "policy=pq", "tag=night", "state=active&name=ci-*"):
+            assert self.walk(gw, token, query + "&limit=2") == [["ci-0", "ci-1"], ["ci-2"]], query
+        assert self.walk(gw, token, "state=revoked") == [["ci-gone"]] and self.walk(gw, token, "tag=none") == [[]]
+        assert self.walk(gw, gw.token("--role", "developer", "--team", "blue"), "name=*&limit=1") == [["other"]]
+        assert [k["name"] for k in json.loads(gw.cli("key", "list", "--team", "red", "--name", "*-1", "--json"))] == ["ci-1"]
+
+    @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=x", "after=1-x", "after=-", "state=gone", "colour=red", "limit=1&limit=2"])
+    def test_what_is_no_filter_is_refused(self, gw, query):
+        status, problem = gw.call("GET", f"/v1/keys?{query}", gw.token("--role", "owner"))
+        assert status == 400 and problem["code"] == "invalid_input"
