@@ -4,37 +4,14 @@ import KeyService
 import PolicyEngine
 import Primitives
 import Storage
-import Synchronization
 import TestSupport
 import Testing
 import Vault
 
-struct KeyServiceTests {
-  /// Remembers the last snapshot that was taken into force.
-  private final class Sink: SnapshotSink {
-    let last = Mutex<Snapshot?>(nil)
-    func publish(_ snapshot: Snapshot) async -> Int {
-      last.withLock { $0 = snapshot }
-      return 1
-    }
-    func accepts(_ text: [UInt8], at now: Timestamp) -> Bool {
-      guard let snapshot = last.withLock({ $0 }) else { return false }
-      return (try? snapshot.authenticate(text.span, now: now)) != nil
-    }
-  }
+struct KeyServiceTests: AtBench {
+  let bench: Bench
 
-  private let store = MemoryStore()
-  private let sink = Sink()
-  private let clock = ManualClock()
-  private let file: [UInt8]
-  private let service: KeyService
-
-  init() throws {
-    let content = KeyFile.generate()
-    file = [UInt8](copying: content.span)
-    service = KeyService(store: store, sink: sink, clock: clock, randomness: SeededRandomness(seed: 9))
-    try service.adopt(try Vault.initialize(store, method: .keyFile, secret: file.span))
-  }
+  init() throws { bench = try Bench(seed: 9) }
 
   private func createKey(_ providers: [String] = ["openai"], expires: Timestamp? = nil) async throws -> (MaskedKey, [UInt8]) {
     let created = try await service.createKey(name: "n", grant: Grant(policy: Policy(providers: providers)), expiresAt: expires)
@@ -48,10 +25,10 @@ struct KeyServiceTests {
 
   @Test("a change is in force when the call returns: create, disable, enable, revoke") func inForce() async throws {
     let (key, text) = try await createKey()
-    #expect(sink.accepts(text, at: clock.now))
+    #expect(sink.refusal(text, at: clock.now) == nil)
     for (change, accepted) in [(MaskedKey.Change.disable, false), (.enable, true), (.revoke, false)] {
       _ = try await service.changeKey(key.id, change)
-      #expect(sink.accepts(text, at: clock.now) == accepted)
+      #expect((sink.refusal(text, at: clock.now) == nil) == accepted)
     }
   }
 
@@ -59,11 +36,10 @@ struct KeyServiceTests {
     let (key, text) = try await createKey()
     let (_, other) = try await createKey()
     _ = try await service.changeKey(key.id, .revoke)
-    let again = KeyService(store: store, sink: sink, clock: clock)
-    try again.unseal(secret: file.span)
+    let again = try self.again()
     await again.publish()
-    #expect(!sink.accepts(text, at: clock.now))
-    #expect(sink.accepts(other, at: clock.now))
+    #expect(sink.refusal(text, at: clock.now) != nil)
+    #expect(sink.refusal(other, at: clock.now) == nil)
   }
 
   @Test("an effect that could not be made durable does not happen") func durable() async throws {
@@ -71,7 +47,7 @@ struct KeyServiceTests {
     store.fail(true)
     await #expect(throws: Fault(.storage, "")) { _ = try await service.changeKey(key.id, .disable) }
     #expect(try service.key(key.id).state == .active)
-    #expect(sink.accepts(text, at: clock.now))
+    #expect(sink.refusal(text, at: clock.now) == nil)
     await #expect(throws: Fault(.storage, "")) { _ = try await createKey() }
     await #expect(throws: Fault(.storage, "")) { _ = try await addProviderKey() }
     store.fail(false)
@@ -86,11 +62,10 @@ struct KeyServiceTests {
     store.editKeys { rows in
       for i in rows.indices where rows[i].id == id { rows[i].policy = Array("{\"providers\":[\"*\"]}".utf8) }
     }
-    let again = KeyService(store: store, sink: sink, clock: clock)
-    try again.unseal(secret: file.span)
+    let again = try self.again()
     await again.publish()
     #expect(again.tamperedKeys == [key.id])
-    #expect(!sink.accepts(text, at: clock.now) && sink.accepts(other, at: clock.now))
+    #expect(sink.refusal(text, at: clock.now) != nil && sink.refusal(other, at: clock.now) == nil)
     #expect(throws: Fault(.tampered, "")) { try again.key(key.id) }
   }
 

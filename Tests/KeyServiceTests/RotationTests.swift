@@ -5,39 +5,14 @@ import KeyService
 import PolicyEngine
 import Primitives
 import Storage
-import Synchronization
 import TestSupport
 import Testing
 import Vault
 
-struct RotationTests {
-  private final class Sink: SnapshotSink {
-    let last = Mutex<Snapshot?>(nil)
-    func publish(_ snapshot: Snapshot) async -> Int {
-      last.withLock { $0 = snapshot }
-      return 2
-    }
-    func refusal(_ text: [UInt8], at now: Timestamp) -> Refusal? {
-      guard let snapshot = last.withLock({ $0 }) else { return .sealed }
-      do throws(Refusal) {
-        _ = try snapshot.authenticate(text.span, now: now)
-        return nil
-      } catch { return error }
-    }
-  }
+struct RotationTests: AtBench {
+  let bench: Bench
 
-  private let store = MemoryStore()
-  private let sink = Sink()
-  private let clock = ManualClock()
-  private let file: [UInt8]
-  private let service: KeyService
-
-  init() throws {
-    let content = KeyFile.generate()
-    file = [UInt8](copying: content.span)
-    service = KeyService(store: store, sink: sink, clock: clock, randomness: SeededRandomness(seed: 11))
-    try service.adopt(try Vault.initialize(store, method: .keyFile, secret: file.span))
-  }
+  init() throws { bench = try Bench(seed: 11) }
 
   private func create(_ tags: [String] = [], team: String? = nil, isDecoy: Bool = false) async throws -> (RecordID, [UInt8]) {
     let created = try await service.createKey(
@@ -77,8 +52,7 @@ struct RotationTests {
     let (id, first) = try await create()
     let second = try await rotate(id, grace: 7200)
     let third = try await rotate(id, grace: 3600)
-    let again = KeyService(store: store, sink: sink, clock: clock)
-    try again.unseal(secret: file.span)
+    let again = try self.again()
     await again.publish()
     for text in [first, second, third] { #expect(sink.refusal(text, at: clock.now) == nil) }
     #expect(sink.refusal(second, at: clock.now + 3600) == .retiredVersion)
@@ -168,8 +142,7 @@ struct RotationTests {
       text.replace("\"validUntil\":", with: "\"validUntil\":9")
       rows[0].details = Array(text.utf8)
     }
-    let again = KeyService(store: store, sink: sink, clock: clock)
-    try again.unseal(secret: file.span)
+    let again = try self.again()
     await again.publish()
     #expect(again.tamperedKeys == [id])
     #expect(sink.refusal(old, at: clock.now) == .unknownKey)
@@ -185,8 +158,7 @@ struct RotationTests {
     _ = try await rotate(rotated, grace: 0)
     _ = try await rotate(graced, grace: 3600)
     store.editKeys { $0 = backup }
-    let again = KeyService(store: store, sink: sink, clock: clock)
-    try again.unseal(secret: file.span)
+    let again = try self.again()
     await again.publish()
     #expect(Set(again.restoredKeys) == [revoked, rotated])
     #expect(sink.refusal(revokedText, at: clock.now) == .revokedKey && sink.refusal(oldText, at: clock.now) == .disabledKey)
@@ -194,8 +166,7 @@ struct RotationTests {
     #expect(try again.auditLog().entries(act: "event.older_store", limit: 9).count == 2)
     // It is kept: the next start finds nothing amiss. What has ended by time meanwhile is found then.
     clock.advance(seconds: 3600)
-    let third = KeyService(store: store, sink: sink, clock: clock)
-    try third.unseal(secret: file.span)
+    let third = try self.again()
     #expect(third.restoredKeys == [graced])
     #expect(try third.key(untouched).state == .active)
   }
@@ -204,8 +175,7 @@ struct RotationTests {
     let (id, text) = try await create()
     let other = try Vault.initialize(MemoryStore(), method: .keyFile, secret: file.span)
     try store.append(endings: ["", "1 \(id) 0 5", other.ending(of: id, version: 0, at: clock.now)])
-    let again = KeyService(store: store, sink: sink, clock: clock)
-    try again.unseal(secret: file.span)
+    let again = try self.again()
     await again.publish()
     #expect(again.restoredKeys == [] && sink.refusal(text, at: clock.now) == nil)
   }

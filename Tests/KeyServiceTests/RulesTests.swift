@@ -5,32 +5,15 @@ import PolicyEngine
 import Primitives
 import Providers
 import Storage
-import Synchronization
 import TestSupport
 import Testing
 import Vault
 import Wire
 
-struct DocumentTests {
-  private struct Nobody: SnapshotSink { func publish(_ snapshot: Snapshot) async -> Int { 0 } }
+struct DocumentTests: AtBench {
+  let bench: Bench
 
-  private let store = MemoryStore()
-  private let clock = ManualClock()
-  private let file: [UInt8]
-  private let service: KeyService
-
-  init() throws {
-    let content = KeyFile.generate()
-    file = [UInt8](copying: content.span)
-    service = KeyService(store: store, sink: Nobody(), clock: clock, randomness: SeededRandomness(seed: 9))
-    try service.adopt(try Vault.initialize(store, method: .keyFile, secret: file.span))
-  }
-
-  private func again() throws -> KeyService {
-    let service = KeyService(store: store, sink: Nobody(), clock: clock)
-    try service.unseal(secret: file.span)
-    return service
-  }
+  init() throws { bench = try Bench(seed: 9) }
 
   private func create(_ grant: Grant) async throws -> RecordID {
     let created = try await service.createKey(name: "n", grant: grant, expiresAt: nil)

@@ -10,22 +10,7 @@ import TestSupport
 import Testing
 import Vault
 
-struct ScheduleTests {
-  private final class Sink: SnapshotSink {
-    let last = Mutex<Snapshot?>(nil)
-    func publish(_ snapshot: Snapshot) async -> Int {
-      last.withLock { $0 = snapshot }
-      return 1
-    }
-    func refusal(_ text: [UInt8], at now: Timestamp) -> Refusal? {
-      guard let snapshot = last.withLock({ $0 }) else { return .sealed }
-      do throws(Refusal) {
-        _ = try snapshot.authenticate(text.span, now: now)
-        return nil
-      } catch { return error }
-    }
-  }
-
+struct ScheduleTests: AtBench {
   /// Remembers what was written where, and fails when told to.
   private final class Files: Outside {
     struct State {
@@ -50,18 +35,11 @@ struct ScheduleTests {
     func fail(_ isFailing: Bool) { state.withLock { $0.isFailing = isFailing } }
   }
 
-  private let store = MemoryStore()
-  private let sink = Sink()
   private let files = Files()
-  private let clock = ManualClock()
-  private let file: [UInt8]
-  private let service: KeyService
+  let bench: Bench
 
   init() throws {
-    let content = KeyFile.generate()
-    file = [UInt8](copying: content.span)
-    service = KeyService(store: store, sink: sink, clock: clock, randomness: SeededRandomness(seed: 12), outside: files)
-    try service.adopt(try Vault.initialize(store, method: .keyFile, secret: file.span))
+    bench = try Bench(seed: 12, outside: files)
     try service.setDestination("disk", Destination(.file, place: "/run/{key}"), secret: nil)
   }
 
@@ -110,8 +88,7 @@ struct ScheduleTests {
     try service.setSchedule("key/\(id)", schedule())
     clock.advance(seconds: 86_400)
     _ = try await service.keepSchedules()  // rotated, and the process dies before it is brought
-    let again = KeyService(store: store, sink: sink, clock: clock, outside: files)
-    try again.unseal(secret: file.span)
+    let again = try self.again(outside: files)
     #expect(try await turn(again) == [])
     let new = try #require(files.last)
     #expect(try again.key(id).details.version == 2)
