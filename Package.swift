@@ -61,7 +61,10 @@ let package = Package(
       "Gateway", ["Primitives", "Cryptography", "Domain", "Wire", "Transport", "Storage", "Providers", "PolicyEngine", "Audit"]),
     floor(
       "AdminAPI",
-      ["Primitives", "Cryptography", "Domain", "Wire", "Transport", "Providers", "Vault", "PolicyEngine", "Audit", "KeyService"]),
+      [
+        "Primitives", "Cryptography", "Domain", "Wire", "Transport", "Storage", "Providers", "Vault", "PolicyEngine", "Audit",
+        "KeyService",
+      ]),
     floor("MaskLLM", ["Primitives", "Cryptography", "Storage", "Providers", "PolicyEngine", "KeyService"]),
     floor("DemoProvider", ["Primitives", "Wire", "Transport"]),
     // Floor 7

@@ -17,7 +17,7 @@ extension AdminAPI {
   }
 
   func listKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: ["team", "policy", "tag", "state", "name", "limit", "after"])
+    try allow(r, query: ["team", "policy", "tag", "state", "name"] + Page.parameters)
     var wanted = try KeyFilter(r)
     let tampered = (Caller.current.team == nil ? service.tamperedKeys : []).map {
       KeyDocument(
@@ -174,22 +174,22 @@ extension AdminAPI {
   // MARK: audit
 
   func audit(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: ["act", "subject", "before", "limit"])
-    func number(_ name: String, _ range: ClosedRange<Int>, _ usual: Int) throws(Fault) -> Int {
-      guard let text = r.query[name] else { return usual }
-      guard let n = Int(text), range.contains(n) else {
-        throw Fault(.invalidInput, "'\(name)' is no number from \(range.lowerBound) to \(range.upperBound)")
-      }
-      return n
+    try allow(r, query: ["act", "subject"] + Page.parameters)
+    let page = try Page(r, usual: 50)
+    var before = Int64.max
+    if let after = page.after {
+      guard let number = Int64(after), number > 0 else { throw Page.badCursor }
+      before = number
     }
     let entries = try service.auditLog().entries(
-      act: r.query["act"], subject: r.query["subject"], before: Int64(try number("before", 1...Int.max, Int.max)),
-      limit: try number("limit", 1...1000, 50))
-    return try encode(
+      act: r.query["act"], subject: r.query["subject"], before: before, limit: page.limit)
+    var response = try encode(
       entries.map {
         AuditDocument(
           number: $0.number, at: $0.at.rfc3339, actor: $0.actor, act: $0.act, subject: $0.subject, details: $0.details)
       })
+    if entries.count == page.limit, let last = entries.last { response.next = page.next("\(last.number)") }
+    return response
   }
 }
 

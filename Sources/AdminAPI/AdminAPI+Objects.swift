@@ -1,20 +1,20 @@
 import Domain
 import KeyService
 import Primitives
+import Storage
 
 // Whose the objects at the providers are.
 extension AdminAPI {
   func listObjects(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: ["key", "limit"])
-    var limit = 100
-    if let text = r.query["limit"] {
-      guard let n = Int(text), (1...10_000).contains(n) else {
-        throw Fault(.invalidInput, "the limit is no number from 1 to 10000")
-      }
-      limit = n
-    }
+    try allow(r, query: ["key"] + Page.parameters)
+    let page = try Page(r, usual: 100)
     let key: RecordID? = if let text = r.query["key"] { try recordID(text) } else { nil }
-    return try encode(try service.objects(of: key, limit: limit).map(ObjectDocument.init))
+    let after = page.after.flatMap(ObjectCursor.init)
+    guard (after == nil) == (page.after == nil) else { throw Page.badCursor }
+    let found = try service.objects(of: key, after: after, limit: page.limit)
+    var response = try encode(found.map(ObjectDocument.init))
+    if found.count == page.limit, let last = found.last { response.next = page.next(ObjectCursor(last).text) }
+    return response
   }
 
   func giveObject(_ r: borrowing AdminRequest, _ provider: String, _ id: String) throws(Fault) -> AdminResponse {

@@ -8,19 +8,16 @@ import Providers
 // How real keys are replaced at their providers.
 extension AdminAPI {
   func listConnectors(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    return try encode(
-      service.connectors().values.sorted { $0.name < $1.name }.map { connector in
-        ConnectorDocument(
-          name: connector.name, title: connector.title, needs: connector.needs, pasted: connector.pasted,
-          actions: RotationConnector.Action.allCases.filter(connector.has).map(\.rawValue))
-      })
+    try page(r, of: Array(service.connectors().values), by: \.name) { connector in
+      ConnectorDocument(
+        name: connector.name, title: connector.title, needs: connector.needs, pasted: connector.pasted,
+        actions: RotationConnector.Action.allCases.filter(connector.has).map(\.rawValue))
+    }
   }
 
   func listRotations(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
     _ = try service.listKeys()  // sealed: nothing to show
-    return try encode(service.plans.keys.sorted().map(document))
+    return try page(r, of: Array(service.plans.keys), by: \.description, document)
   }
 
   private func document(_ id: RecordID) -> RotationStateDocument {

@@ -9,8 +9,7 @@ extension AdminAPI {
   // MARK: teams and policies
 
   func listNamedPolicies(_ r: borrowing AdminRequest, _ kind: DocumentKind) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    return try encode(try namedPolicies(kind))
+    try page(r, of: try namedPolicies(kind), by: \.name) { $0 }
   }
 
   func showNamedPolicy(_ r: borrowing AdminRequest, _ kind: DocumentKind, _ name: String) throws(Fault) -> AdminResponse {
@@ -51,9 +50,8 @@ extension AdminAPI {
   // MARK: budgets
 
   func listBudgets(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
     _ = try service.listKeys()  // sealed: nothing to show
-    return try encode(service.budgets.values.filter(isOwn).sorted { $0.name < $1.name }.map(document))
+    return try page(r, of: service.budgets.values.filter(isOwn), by: \.name, document)
   }
 
   private func document(_ budget: Budget) -> BudgetDocument {
@@ -100,7 +98,6 @@ extension AdminAPI {
 
   /// All of a list: yours first, then what is shipped.
   func listPrices(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: ["provider", "model", "own"])
     let glob = Array((r.query["model"] ?? "*").utf8)
     let provider = r.query["provider"]
     func isWanted(_ list: String, _ model: String) -> Bool {
@@ -115,7 +112,10 @@ extension AdminAPI {
         found.append(PriceDocument(PriceName(list: entry.list, model: entry.model), entry.price, source: PriceList.shippedDate))
       }
     }
-    return try encode(found)
+    return try page(
+      r, of: found, filters: ["provider", "model", "own"],
+      by: { "\($0.source == "own" ? 0 : 1)/\($0.provider ?? "")/\($0.model ?? "")" }
+    ) { $0 }
   }
 
   /// Yours, else what is shipped.

@@ -18,8 +18,7 @@ extension AdminAPI {
   // MARK: schedules
 
   func listSchedules(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    return try encode(try scheduleDocuments())
+    try page(r, of: try scheduleDocuments(), by: \.scope!) { $0 }
   }
 
   func showSchedule(_ r: borrowing AdminRequest, _ scope: String) throws(Fault) -> AdminResponse {
@@ -52,9 +51,8 @@ extension AdminAPI {
   // MARK: destinations
 
   func listDestinations(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
     _ = try service.listKeys()  // sealed: nothing to show
-    return try encode(service.destinations.sorted { $0.key < $1.key }.map { DestinationDocument($0.key, $0.value) })
+    return try page(r, of: Array(service.destinations), by: \.key) { DestinationDocument($0.key, $0.value) }
   }
 
   func showDestination(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {

@@ -4,6 +4,7 @@ import FoundationEssentials
 import KeyService
 public import Primitives
 import Providers
+import Wire
 
 /// What a change is bound to (RFC 9110 section 13): that the thing is as it was read, or that it is not there.
 public enum Precondition: Equatable, Sendable {
@@ -86,6 +87,34 @@ extension AdminAPI {
     throw precondition == .isAbsent
       ? Fault(.preconditionFailed, "it is there already", hint: "read it, and change it with If-Match")
       : Fault(.preconditionFailed, "it is not what was read", hint: "read it again, and change that")
+  }
+
+  // MARK: once
+
+  /// Does a POST under an idempotency key once: sent again, it gets the answer that it got.
+  func answerOnce(
+    _ r: borrowing AdminRequest, _ act: (borrowing AdminRequest) async throws(Fault) -> AdminResponse
+  ) async throws(Fault) -> AdminResponse {
+    guard let key = r.idempotencyKey, r.method == .post, !service.isSealed else { return try await act(r) }
+    var fields = FieldEncoding()
+    for segment in r.path { fields.append(segment) }
+    for (name, value) in r.query.sorted(by: { $0.key < $1.key }) { fields.append("\(name)=\(value)") }
+    fields.append(SHA256.digest(r.body.span))
+    let digest = SHA256.digest(fields.bytes.span)
+    let (name, known) = try service.begin(key, digest: digest)
+    if let known {
+      var response = AdminResponse(status: known.status, body: known.body)
+      response.isRepeated = true
+      return response
+    }
+    let response: AdminResponse
+    do throws(Fault) { response = try await act(r) } catch {
+      // What broke in the middle may have been done: the key stays taken. What was refused was not.
+      if ![.system, .storage].contains(error.code) { try service.forget(name) }
+      throw error
+    }
+    try service.finish(name, digest: digest, status: response.status, body: response.body)
+    return response
   }
 
   // MARK: one

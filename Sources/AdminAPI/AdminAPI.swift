@@ -44,7 +44,9 @@ public final class AdminAPI: @unchecked Sendable {
       if caller.team != nil, path[0] == "keys", let id = found.first { _ = try ownKey(id) }
       guard r.method == .get else {
         try check(r.precondition, path)
-        return try await route.answer(self, r, found)
+        // What only reads may be done as often as it is asked for.
+        if route.permission.verb == .read { return try await route.answer(self, r, found) }
+        return try await answerOnce(r) { (r) async throws(Fault) in try await route.answer(self, r, found) }
       }
       var response = try await route.answer(self, r, found)
       response.entityTag = entityTag(path)
@@ -80,8 +82,7 @@ public final class AdminAPI: @unchecked Sendable {
   // MARK: providers
 
   func listProviders(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    return try encode(try providerDocuments())
+    try page(r, of: try providerDocuments(), by: \.name) { $0 }
   }
 
   private func providerDocuments() throws(Fault) -> [ProviderDocument] {
@@ -126,19 +127,18 @@ public final class AdminAPI: @unchecked Sendable {
   }
 
   func listKinds(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    return try encode(
-      service.catalogue.all.map { entry in
-        KindDocument(
-          name: entry.name, title: entry.title, base_url: entry.baseURL.map { $0.origin + $0.prefix },
-          credential: entry.credential.text, errors: entry.errors.rawValue, price_list: entry.priceList,
-          client: entry.client.lines)
-      })
+    try page(r, of: service.catalogue.all, by: \.name) { entry in
+      KindDocument(
+        name: entry.name, title: entry.title, base_url: entry.baseURL.map { $0.origin + $0.prefix },
+        credential: entry.credential.text, errors: entry.errors.rawValue, price_list: entry.priceList,
+        client: entry.client.lines)
+    }
   }
 
   func listProviderKeys(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: [])
-    return try encode(try service.listProviderKeys().map { document($0.key, isUsable: $0.isUsable) })
+    try page(
+      r, of: try service.listProviderKeys(), by: { "\($0.key.createdAt.milliseconds)-\($0.key.id)" }
+    ) { document($0.key, isUsable: $0.isUsable) }
   }
 
   func addProviderKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
@@ -214,21 +214,24 @@ public final class AdminAPI: @unchecked Sendable {
   }
 
   func activity(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    try allow(r, query: ["key", "provider", "from", "to", "limit"])
+    try allow(r, query: ["key", "provider", "from", "to"] + Page.parameters)
     var query = ActivityQuery()
     if let key = r.query["key"] { query.key = Caller.current.team == nil ? try recordID(key) : try ownKey(key).id }
     if Caller.current.team != nil { query.keys = Set(try service.listKeys().filter { Caller.sees(team: $0.team) }.map(\.id)) }
     query.provider = r.query["provider"]
     query.from = try moment(r.query["from"]) ?? query.from
     query.to = try moment(r.query["to"]) ?? query.to
-    if let limit = r.query["limit"] {
-      guard let n = Int(limit), (1...1000).contains(n) else {
-        throw Fault(.invalidInput, "the limit is no number from 1 to 1000")
-      }
-      query.limit = n
+    let page = try Page(r, usual: query.limit)
+    query.limit = page.limit
+    if let after = page.after {
+      guard let place = ActivityPlace(after) else { throw Page.badCursor }
+      query.after = place
     }
     await flushActivity()
-    return try encode(try service.activity(query).map(ActivityDocument.init))
+    let found = try service.activity(query)
+    var response = try encode(found.map(ActivityDocument.init))
+    if found.count == page.limit, let last = found.last { response.next = page.next(last.place.text) }
+    return response
   }
 
   // MARK: shared
@@ -290,6 +293,7 @@ public final class AdminAPI: @unchecked Sendable {
       case .notFound: 404
       case .conflict, .tampered: 409
       case .preconditionFailed: 412
+      case .idempotencyKeyReused: 422
       case .sealed: 503
       default: 500
       }

@@ -32,6 +32,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     let target = String(
       decoding: [UInt8](copying: connection.inbound.readable.extracting(connection.head.target.range)), as: UTF8.self)
     let conditions = (Self.field("if-match", connection), Self.field("if-none-match", connection))
+    let idempotencyKey = Self.field("idempotency-key", connection)
     connection.startBody()
     connection.relay.clear()
     do throws(HTTPError) {
@@ -49,7 +50,8 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     let response: AdminResponse
     do {
       let request = try AdminRequest(
-        method, target, body: body, precondition: try Precondition(ifMatch: conditions.0, ifNoneMatch: conditions.1))
+        method, target, body: body, precondition: try Precondition(ifMatch: conditions.0, ifNoneMatch: conditions.1),
+        idempotencyKey: idempotencyKey)
       response = await Caller.$current.withValue(caller) { await api.answer(request) }
     } catch { response = api.problem(error) }
     return try await send(response, &connection)
@@ -108,6 +110,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     // What is answered here is for one reader, and some of it once.
     connection.outbound.append("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
     if let tag = response.entityTag { connection.outbound.append("ETag: \(tag)\r\n") }
+    if response.isRepeated { connection.outbound.append("Idempotency-Replayed: true\r\n") }
     // The query is percent-encoded: nothing in it can end the link.
     if let next = response.next { connection.outbound.append("Link: <\(next)>; rel=\"next\"\r\n") }
     if response.status == 401 { connection.outbound.append("WWW-Authenticate: Bearer\r\n") }

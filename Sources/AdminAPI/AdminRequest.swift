@@ -11,9 +11,14 @@ public struct AdminRequest: ~Copyable {
   public let body: SecretBytes
   /// What a change is bound to; nil when it is wanted in any case.
   public let precondition: Precondition?
+  /// Under which the request is done once, however often it is sent.
+  public let idempotencyKey: String?
 
   /// `target` is a path and an optional query, percent-encoded; throws `.invalidInput` when it is not.
-  public init(_ method: Wire.Method, _ target: String, body: consuming SecretBytes, precondition: Precondition? = nil)
+  public init(
+    _ method: Wire.Method, _ target: String, body: consuming SecretBytes, precondition: Precondition? = nil,
+    idempotencyKey: String? = nil
+  )
     throws(Fault)
   {
     let bad = Fault(.invalidInput, "that URL cannot be read")
@@ -34,6 +39,7 @@ public struct AdminRequest: ~Copyable {
     self.query = query
     self.body = body
     self.precondition = precondition
+    self.idempotencyKey = idempotencyKey
   }
 }
 
@@ -45,6 +51,8 @@ public struct AdminResponse: Sendable {
   public var entityTag: String?
   /// The query of the page after this one; nil where this is the last.
   public var next: String?
+  /// Whether it was given before, to the same request.
+  public var isRepeated = false
   public init(status: Int, body: [UInt8]) {
     self.status = status
     self.body = body

@@ -1,14 +1,13 @@
 import Domain
 import Primitives
 
-/// Which keys of all are listed, and from where on: `team`, `policy`, `tag`, `state`, `name` (a glob), `limit` (1 to 1000, else all) and
-/// `after` (the cursor of the page before).
+/// Which keys of all are listed, and from where on: `team`, `policy`, `tag`, `state`, `name` (a glob), and the page of them.
 ///
 /// Keys are listed by when they were made, which nothing changes: a page never repeats or misses a key because of what happens between two.
 struct KeyFilter {
   private let (team, policy, tag, state): (String?, String?, String?, String?)
   private let name: [UInt8]?
-  let limit: Int
+  private let page: Page
   private let after: Place?
   private var last: Place?
 
@@ -31,16 +30,9 @@ struct KeyFilter {
     if let state, !states.contains(state) {
       throw Fault(.invalidInput, "there is no such state", hint: "use one of: \(states.joined(separator: ", "))")
     }
-    if let text = r.query["limit"] {
-      guard let n = Int(text), (1...1000).contains(n) else { throw Fault(.invalidInput, "the limit is no number from 1 to 1000") }
-      limit = n
-    } else {
-      limit = .max
-    }
-    after = r.query["after"].flatMap(Place.init)
-    if after == nil, r.query["after"] != nil {
-      throw Fault(.invalidInput, "that is no cursor", hint: "follow the link of the page before, or leave 'after' out")
-    }
+    page = try Page(r)
+    after = page.after.flatMap(Place.init)
+    if after == nil, page.after != nil { throw Page.badCursor }
   }
 
   func takes(_ key: MaskedKey, _ state: String) -> Bool {
@@ -53,17 +45,12 @@ struct KeyFilter {
       && (self.state == nil || state == self.state) && (tag.map(key.details.tags.contains) ?? true)
   }
 
+  var limit: Int { page.limit }
+
   mutating func pass(_ key: MaskedKey) { last = Place(key) }
 
   var isAnything: Bool { team == nil && policy == nil && tag == nil && state == nil && name == nil }
 
-  /// What the page after this one is asked for with.
-  var next: String {
-    let pairs = [
-      ("team", team), ("policy", policy), ("tag", tag), ("state", state),
-      ("name", name.map { String(decoding: $0, as: UTF8.self) }),
-      ("limit", "\(limit)"), ("after", last?.text),
-    ]
-    return "?" + pairs.compactMap { name, value in value.map { "\(name)=\(percentEncoded($0))" } }.joined(separator: "&")
-  }
+  /// What the page after this one is asked for with; nil where nothing was passed.
+  var next: String? { last.map { page.next($0.text) } }
 }

@@ -80,11 +80,13 @@ public enum ActivityEncoding {
   }
 
   /// The entries of a segment, in the order they were written; what follows a damaged one is lost.
-  public static func decode(_ bytes: [UInt8]) -> [ActivityEntry] {
+  public static func decode(_ bytes: [UInt8], of segment: Int64 = 0) -> [ActivityEntry] {
     var entries: [ActivityEntry] = []
     forEach(in: bytes) { record, provider, model, code in
       func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
-      entries.append(ActivityEntry(record: record, provider: text(provider), model: text(model), code: text(code)))
+      let place = ActivityPlace(start: record.start, segment: segment, index: entries.count)
+      entries.append(
+        ActivityEntry(place: place, record: record, provider: text(provider), model: text(model), code: text(code)))
     }
     return entries
   }

@@ -48,16 +48,19 @@ public struct ActivityQuery: Sendable {
   public var to = Timestamp.distantFuture
   /// Entries at most, 1 to 1,000.
   public var limit = 50
+  /// Only what comes after this in the order of the answer.
+  public var after: ActivityPlace?
   public init() {}
 
-  /// The newest entries first.
+  /// The newest entries first; of one millisecond those that were kept last.
   public func run(_ store: any Store) throws(Fault) -> [ActivityEntry] {
     var found: [ActivityEntry] = []
-    try store.forEachSegment(from: from, to: to) { segment in
+    let last = min(to, after?.start ?? to)
+    try store.forEachSegment(from: from, to: last) { segment in
       // The loops' segments overlap in time: only one that is older as a whole than all we need can add nothing.
       if found.count >= limit, segment.last < found[limit - 1].record.start { return true }
-      for entry in ActivityEncoding.decode(segment.records) where matches(entry) { found.append(entry) }
-      found.sort { $0.record.start > $1.record.start }
+      for entry in ActivityEncoding.decode(segment.records, of: segment.number) where matches(entry) { found.append(entry) }
+      found.sort { $0.place > $1.place }
       if found.count > limit { found.removeLast(found.count - limit) }
       return true
     }
@@ -67,6 +70,6 @@ public struct ActivityQuery: Sendable {
   private func matches(_ entry: ActivityEntry) -> Bool {
     (key == nil || entry.record.key == key) && (keys == nil || entry.record.key.map { keys!.contains($0) } ?? false)
       && (provider == nil || entry.provider == provider) && entry.record.start >= from
-      && entry.record.start <= to
+      && entry.record.start <= to && (after == nil || entry.place < after!)
   }
 }

@@ -78,13 +78,39 @@ public struct ActivityRecord: Sendable {
 
 /// A record as it is read back, with its texts.
 public struct ActivityEntry: Sendable {
+  public var place: ActivityPlace
   public var record: ActivityRecord
   public var provider: String
   public var model: String
   /// The refusal's code, or empty.
   public var code: String
 
-  public init(record: ActivityRecord, provider: String, model: String, code: String) {
+  public init(place: ActivityPlace, record: ActivityRecord, provider: String, model: String, code: String) {
+    self.place = place
     (self.record, self.provider, self.model, self.code) = (record, provider, model, code)
+  }
+}
+
+/// Where a record stands among all: by its time, then by the segment that keeps it, then within that.
+public struct ActivityPlace: Sendable, Comparable {
+  let start: Timestamp
+  let segment: Int64
+  let index: Int
+
+  public init(start: Timestamp, segment: Int64, index: Int) { (self.start, self.segment, self.index) = (start, segment, index) }
+
+  /// Reads what `text` gives; nil for anything else.
+  public init?(_ text: String) {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 3, let start = Int64(parts[0]), let segment = Int64(parts[1]), let index = Int(parts[2]) else {
+      return nil
+    }
+    self.init(start: Timestamp(milliseconds: start), segment: segment, index: index)
+  }
+
+  public var text: String { "\(start.milliseconds)-\(segment)-\(index)" }
+
+  public static func < (a: Self, b: Self) -> Bool {
+    (a.start, a.segment, a.index) < (b.start, b.segment, b.index)
   }
 }

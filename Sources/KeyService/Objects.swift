@@ -1,7 +1,7 @@
 public import Domain
 public import Primitives
 import Providers
-import Storage
+public import Storage
 import Vault
 
 // Whose the objects are that providers keep for an account that many masked keys share.
@@ -15,10 +15,10 @@ extension KeyService {
   }
 
   /// The objects of a masked key, or of all, the newest first.
-  public func objects(of key: RecordID?, limit: Int) throws(Fault) -> [ProviderObject] {
+  public func objects(of key: RecordID?, after: ObjectCursor? = nil, limit: Int) throws(Fault) -> [ProviderObject] {
     let vault = try requireVault()
     try keepObjects()
-    return try store.objects(of: key, limit: limit).compactMap(vault.object(from:))
+    return try store.objects(of: key, after: after, limit: limit).compactMap(vault.object(from:))
   }
 
   /// Notes whose an object is. It counts at once and is kept with the next flush.
@@ -46,7 +46,10 @@ extension KeyService {
     try store.deleteObject(provider: provider, id: id)
   }
 
-  public func forgetExpiredObjects() throws(Fault) { try store.deleteObjects(expiredBy: clock.now) }
+  public func forgetExpired() throws(Fault) {
+    try store.deleteObjects(expiredBy: clock.now)
+    try store.deleteAnswers(before: Timestamp(milliseconds: clock.now.milliseconds - Self.answersKept))
+  }
 
   /// Gives an object to a masked key: one that was made before, or that another has to take over.
   public func giveObject(provider name: String, id: String, to key: RecordID, providerKey: RecordID?) throws(Fault)

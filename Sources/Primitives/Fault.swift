@@ -32,6 +32,8 @@ extension Fault.Code {
   public static let conflict: Self = "conflict"
   /// It is no longer what the caller believes.
   public static let preconditionFailed: Self = "precondition_failed"
+  /// An idempotency key that stands for another request.
+  public static let idempotencyKeyReused: Self = "idempotency_key_reused"
   public static let sealed: Self = "sealed"
   public static let storage: Self = "storage"
   public static let tampered: Self = "tampered"

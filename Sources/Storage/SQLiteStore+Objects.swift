@@ -10,12 +10,18 @@ extension SQLiteStore {
     ).first
   }
 
-  public func objects(of key: RecordID?, limit: Int) throws(Fault) -> [ObjectRow] {
+  public func objects(of key: RecordID?, after: ObjectCursor?, limit: Int) throws(Fault) -> [ObjectRow] {
     try rows(
       """
       SELECT provider, id, key_id, provider_key_id, created_at, expires_at, mac FROM object
-      WHERE ?1 IS NULL OR key_id = ?1 ORDER BY created_at DESC, provider, id LIMIT ?2
-      """, [key.map { .text($0.description) } ?? .null, .integer(Int64(limit))])
+      WHERE (?1 IS NULL OR key_id = ?1)
+        AND (?3 IS NULL OR created_at < ?3 OR (created_at = ?3 AND (provider, id) > (?4, ?5)))
+      ORDER BY created_at DESC, provider, id LIMIT ?2
+      """,
+      [
+        key.map { .text($0.description) } ?? .null, .integer(Int64(limit)),
+        after.map { .integer($0.createdAt.milliseconds) } ?? .null, .text(after?.provider ?? ""), .text(after?.id ?? ""),
+      ])
   }
 
   private func rows(_ statement: StaticString, _ values: [SQLValue]) throws(Fault) -> [ObjectRow] {

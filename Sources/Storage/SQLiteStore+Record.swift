@@ -53,6 +53,37 @@ extension SQLiteStore {
     }
   }
 
+  // MARK: answers
+
+  public func answer(_ name: String) throws(Fault) -> (at: Timestamp, sealed: [UInt8])? {
+    var found: (at: Timestamp, sealed: [UInt8])?
+    try database.query("SELECT at, sealed FROM answer WHERE name = ?1", [.text(name)]) { r in
+      found = (Timestamp(milliseconds: r[0].integer ?? 0), r[1].blob ?? [])
+      return false
+    }
+    return found
+  }
+
+  public func answerNames() throws(Fault) -> [String] {
+    var names: [String] = []
+    try database.query("SELECT name FROM answer ORDER BY name") { r in
+      names.append(r[0].text ?? "")
+      return true
+    }
+    return names
+  }
+
+  public func save(answer name: String, at now: Timestamp, sealed: [UInt8]?) throws(Fault) {
+    guard let sealed else { return try database.run("DELETE FROM answer WHERE name = ?1", [.text(name)]) }
+    try database.run(
+      "INSERT INTO answer(name, at, sealed) VALUES(?1, ?2, ?3) ON CONFLICT(name) DO UPDATE SET at = ?2, sealed = ?3",
+      [.text(name), .integer(now.milliseconds), .blob(sealed)])
+  }
+
+  public func deleteAnswers(before moment: Timestamp) throws(Fault) {
+    try database.run("DELETE FROM answer WHERE at < ?1", [.integer(moment.milliseconds)])
+  }
+
   // MARK: profiles
 
   public func profiles() throws(Fault) -> (rows: [(id: RecordID, body: [UInt8])], upTo: Int64) {

@@ -76,6 +76,11 @@ enum Schema {
       "CREATE TABLE profile_state(one INTEGER PRIMARY KEY CHECK(one = 1), up_to INTEGER NOT NULL) STRICT",
       "PRAGMA user_version = 6",
     ],
+    [
+      "CREATE TABLE answer(name TEXT PRIMARY KEY, at INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID",
+      "CREATE INDEX answer_age ON answer(at)",
+      "PRAGMA user_version = 7",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

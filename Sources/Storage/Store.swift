@@ -102,6 +102,24 @@ public struct ObjectRow: Sendable, Equatable {
   }
 }
 
+/// The place of an object in the list of all.
+public struct ObjectCursor: Sendable {
+  public let createdAt: Timestamp
+  public let provider: String
+  public let id: String
+
+  public init(_ object: ProviderObject) { (createdAt, provider, id) = (object.createdAt, object.provider, object.id) }
+
+  /// Reads what `text` gives; nil for anything else.
+  public init?(_ text: String) {
+    let parts = text.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
+    guard parts.count == 3, let createdAt = Int64(parts[0]) else { return nil }
+    (self.createdAt, provider, id) = (Timestamp(milliseconds: createdAt), String(parts[1]), String(parts[2]))
+  }
+
+  public var text: String { "\(createdAt.milliseconds)/\(provider)/\(id)" }
+}
+
 /// Something that was done, or that happened: never a secret in it.
 public struct AuditRow: Sendable, Equatable {
   /// Counts rows, starting at 1; 0 before it is kept.
@@ -174,8 +192,8 @@ public protocol Store: AnyObject, Sendable {
   func deleteAccounts(_ name: String, before start: Int64) throws(Fault)
 
   func object(provider: String, id: String) throws(Fault) -> ObjectRow?
-  /// Those of `key`, or of all keys, the newest first.
-  func objects(of key: RecordID?, limit: Int) throws(Fault) -> [ObjectRow]
+  /// Those of `key`, or of all keys, the newest first, from `after` on.
+  func objects(of key: RecordID?, after: ObjectCursor?, limit: Int) throws(Fault) -> [ObjectRow]
   /// Inserts or replaces all or none.
   func save(_ rows: [ObjectRow]) throws(Fault)
   /// Notes that what the object came to has been counted; false when that was noted before, or there is no such object.
@@ -183,6 +201,13 @@ public protocol Store: AnyObject, Sendable {
   func deleteObject(provider: String, id: String) throws(Fault)
   /// Erases those that have expired.
   func deleteObjects(expiredBy now: Timestamp) throws(Fault)
+
+  /// An answer that is kept for whoever asks the same again, sealed.
+  func answer(_ name: String) throws(Fault) -> (at: Timestamp, sealed: [UInt8])?
+  func answerNames() throws(Fault) -> [String]
+  /// Inserts or replaces; nil erases.
+  func save(answer name: String, at now: Timestamp, sealed: [UInt8]?) throws(Fault)
+  func deleteAnswers(before moment: Timestamp) throws(Fault)
 
   /// How keys are used, as documents; what they were made of goes up to the segment `upTo`.
   func profiles() throws(Fault) -> (rows: [(id: RecordID, body: [UInt8])], upTo: Int64)

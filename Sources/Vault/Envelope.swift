@@ -47,7 +47,7 @@ struct Envelope {
   private static let commitmentLength = 32
   /// Plaintexts are padded to this step, so that the size does not name the provider.
   private static let paddingStep = 256
-  static let plaintextMax = 64 * 1024
+  static let plaintextMax = 1 << 20
 
   static func seal(
     _ plaintext: Span<UInt8>, key: borrowing SecretBytes, keyVersion: UInt32, _ context: RecordContext, suite: AEAD,

@@ -10,10 +10,10 @@ enum ObjectCommands {
     path: ["object", "list"], summary: "list objects at the providers and the masked keys that they belong to, the newest first",
     options: Unsealing.options + [
       Option(name: "key", value: "ID", help: "only those of this masked key"),
-      Option(name: "limit", value: "N", help: "so many at most, 1 to 10000 (default: 100)"), Command.json,
+      Option(name: "limit", value: "N", help: "so many at most, 1 to 1000 (default: 100)"), Command.json,
     ]
   ) { arguments throws(Fault) in
-    var parameters = ["limit=\(try arguments.number("limit", 1...10_000) ?? 100)"]
+    var parameters = ["limit=\(try arguments.number("limit", 1...1000) ?? 100)"]
     if let key = arguments.value("key") { parameters.append("key=\(percentEncoded(key))") }
     let headings = ["PROVIDER", "OBJECT", "KEY", "MADE WITH", "CREATED", "EXPIRES"]
     try printList("/v1/objects?\(parameters.joined(separator: "&"))", arguments, headings) { (object: ObjectDocument) in

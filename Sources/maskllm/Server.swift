@@ -301,8 +301,8 @@ final class Server: @unchecked Sendable {
       await keepRotations()
       if turns % keepEvery == 0 { await keepWatch() }
       guard turns % 18_000 == 1 else { continue }
-      do throws(Fault) { try service.forgetExpiredObjects() } catch {
-        log.warn("expired objects could not be forgotten: \(error)")
+      do throws(Fault) { try service.forgetExpired() } catch {
+        log.warn("what has expired could not be forgotten: \(error)")
       }
     }
   }

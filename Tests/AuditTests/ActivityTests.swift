@@ -95,6 +95,17 @@ struct ActivityTests {
     #expect(try query.run(store).count == 10)
   }
 
+  @Test("of one millisecond the newest request comes first") func ties() throws {
+    let store = MemoryStore()
+    var batch = ActivityBatch()
+    for model in ["first", "second", "third"] {
+      batch.append(record(1), provider: Array("openai".utf8).span, model: Array(model.utf8).span, code: "")
+    }
+    let segment = batch.take()
+    _ = try store.append(try #require(segment))
+    #expect(try ActivityQuery().run(store).map(\.model) == ["third", "second", "first"])
+  }
+
   @Test("a batch is bounded and counts what it lost") func bounded() {
     var batch = ActivityBatch()
     var n = 0

@@ -30,7 +30,9 @@ private struct Traffic {
       record.usage = Usage(input: tokens / 2, output: tokens / 2)
       record.cost = NanoDollars(cost)
     }
-    return ActivityEntry(record: record, provider: "openai", model: code.isEmpty ? model : "", code: code)
+    return ActivityEntry(
+      place: ActivityPlace(start: record.start, segment: 0, index: 0), record: record, provider: "openai",
+      model: code.isEmpty ? model : "", code: code)
   }
 
   /// A day (counted from the start) of twelve keys: four services around the clock from two hosts each, with a busy noon; six people

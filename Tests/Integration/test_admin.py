@@ -412,3 +412,93 @@ class TestLists:
     def test_what_is_no_filter_is_refused(self, gw, query):
         status, problem = gw.call("GET", f"/v1/keys?{query}", gw.token("--role", "owner"))
         assert status == 400 and problem["code"] == "invalid_input"
+
+    def test_every_list_is_read_page_by_page_too(self, gw):
+        token, real = gw.token("--role", "owner"), "made-up-second-key"
+        gw.cli("provider-key", "add", "up", "--name", "second", input=real + "\n")
+        keys = [gw.key(), gw.key()]
+        for key in keys * 2:
+            assert split(raw(gw.port, post("/up/v1/chat/completions", key)))[0] == 200
+        for n in ("b1", "b2"):
+            gw.cli("budget", "set", n, "--usd", "5", "--window", "month")
+            gw.cli("policy", "set", n, "--provider", "up")
+            gw.cli("price", "set", "up", n, "--input", "1", "--output", "2")
+            gw.cli("destination", "set", n, "--kind", "file", "--place", f"{gw.data}/{{key}}", "--variable", "K")
+        for key in keys:
+            gw.cli("schedule", "set", f"key/{key_id(key)}", "--every", "7d", "--to", "b1")
+        for pk in json.loads(gw.cli("provider-key", "list", "--json")):
+            gw.call("PUT", f"/v1/rotations/{pk['id']}", token, {"connector": "guided"})
+
+        def walk(path, limit):
+            entries, target = [], f"/v1/{path}{'&' if '?' in path else '?'}limit={limit}"
+            while target:
+                status, page = gw.call("GET", target, token)
+                assert status == 200 and len(page) <= limit, (target, page)
+                entries += page
+                link = gw.headers.get("link")
+                target = f"/v1/{path.split('?')[0]}" + re.fullmatch(r'<(\?[^>]+)>; rel="next"', link)[1] if link else None
+            return entries
+
+        lists = [path[4:] for method, path, permission, roles in matrix() if method == "GET" and not path.endswith("}") and path not in ("/v1/status", "/v1/openapi.json")]
+        assert len(lists) >= 16
+        empty = []
+        for path in lists:
+            # The whole price list is long: enough of it to have both own and shipped prices.
+            path = path + "?model=b*" if path == "prices" else path
+            whole = walk(path, 1000)
+            assert walk(path, 3) == whole and walk(path, 1) == whole, path
+            if len(whole) < 2:
+                empty.append(path)
+            for wrong in ("limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "offset=3"):
+                assert gw.call("GET", f"/v1/{path}{'&' if '?' in path else '?'}{wrong}", token)[0] == 400, (path, wrong)
+        assert empty == ["objects"], "every list has something to turn pages of"
+
+
+class TestOnce:
+    """A POST under an idempotency key is done once, however often it is sent."""
+
+    ASK = {"name": "n", "policy": {"providers": ["up"]}}
+
+    def test_the_same_answer_is_given_again_also_after_a_crash(self, gw):
+        token = gw.token("--role", "owner")
+        head = {"Idempotency-Key": "a-made-up-uuid"}
+        first = gw.call("POST", "/v1/keys", token, self.ASK, headers=head)
+        assert first[0] == 201 and "idempotency-replayed" not in gw.headers
+        assert gw.call("POST", "/v1/keys", token, self.ASK, headers=head) == first and gw.headers["idempotency-replayed"] == "true"
+        gw.stop(9)
+        gw.start()
+        assert gw.call("POST", "/v1/keys", token, self.ASK, headers=head) == first
+        assert [k["id"] for k in gw.call("GET", "/v1/keys?name=n", token)[1]] == [first[1]["key"]["id"]]
+        assert first[1]["masked_key"].encode() not in b"".join(p.read_bytes() for p in gw.data.iterdir() if p.is_file()), "what is kept is sealed"
+        assert split(raw(gw.port, post("/up/v1/chat/completions", first[1]["masked_key"])))[0] == 200
+
+    def test_a_thousand_keys_fit(self, gw):
+        token, head = gw.token("--role", "owner"), {"Idempotency-Key": "many"}
+        first = gw.call("POST", "/v1/keys", token, {**self.ASK, "count": 1000}, headers=head)
+        assert len(first[1]) == 1000 and gw.call("POST", "/v1/keys", token, {**self.ASK, "count": 1000}, headers=head) == first
+
+    def test_another_request_or_another_caller_is_not_it(self, gw):
+        token, other, head = gw.token("--role", "owner"), gw.token("--role", "operator"), {"Idempotency-Key": "k"}
+        assert gw.call("POST", "/v1/keys", token, self.ASK, headers=head)[0] == 201
+        status, problem = gw.call("POST", "/v1/keys", token, {**self.ASK, "name": "m"}, headers=head)
+        assert (status, problem["code"]) == (422, "idempotency_key_reused")
+        assert gw.call("POST", "/v1/revocations", token, self.ASK, headers=head)[0] == 422
+        assert gw.call("POST", "/v1/keys", other, self.ASK, headers=head)[0] == 201
+        assert len(gw.call("GET", "/v1/keys?name=n", token)[1]) == 2
+
+    def test_what_was_refused_may_be_sent_again(self, gw):
+        token, head = gw.token("--role", "owner"), {"Idempotency-Key": "k"}
+        assert gw.call("POST", "/v1/keys", token, {**self.ASK, "team": "green"}, headers=head)[0] == 404
+        gw.cli("team", "set", "green", "--provider", "up")
+        assert gw.call("POST", "/v1/keys", token, {**self.ASK, "team": "green"}, headers=head)[0] == 201
+
+    def test_one_is_made_of_many_at_once(self, gw):
+        token, head = gw.token("--role", "owner"), {"Idempotency-Key": "k"}
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            done = list(pool.map(lambda _: gw.call("POST", "/v1/keys", token, self.ASK, headers=head), range(48)))
+        assert {status for status, _ in done} <= {201, 409} and len({d["key"]["id"] for status, d in done if status == 201}) == 1
+        assert len(gw.call("GET", "/v1/keys?name=n", token)[1]) == 1
+
+    @pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256])
+    def test_what_is_no_key_is_refused(self, gw, key):
+        assert gw.call("POST", "/v1/keys", gw.token("--role", "owner"), self.ASK, headers={"Idempotency-Key": key.encode()})[0] == 400

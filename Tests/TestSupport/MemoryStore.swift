@@ -17,6 +17,7 @@ public final class MemoryStore: Store, Sendable {
     var counted: Set<String> = []
     var endings: [String] = []
     var audit: [AuditRow] = []
+    var answers: [String: (at: Timestamp, sealed: [UInt8])] = [:]
     var profiles: [RecordID: [UInt8]] = [:]
     var upTo: Int64 = 0
     var isFailing = false
@@ -82,8 +83,16 @@ public final class MemoryStore: Store, Sendable {
   public func object(provider: String, id: String) throws(Fault) -> ObjectRow? {
     state.withLock { $0.objects.first { $0.object.provider == provider && $0.object.id == id } }
   }
-  public func objects(of key: RecordID?, limit: Int) throws(Fault) -> [ObjectRow] {
-    state.withLock { Array($0.objects.filter { key == nil || $0.object.key == key }.reversed().prefix(limit)) }
+  public func objects(of key: RecordID?, after: ObjectCursor?, limit: Int) throws(Fault) -> [ObjectRow] {
+    state.withLock { state in
+      var found = state.objects.filter { key == nil || $0.object.key == key }
+      found.sort { a, b in
+        (b.object.createdAt, a.object.provider, a.object.id) < (a.object.createdAt, b.object.provider, b.object.id)
+      }
+      let text = after?.text
+      let start = found.firstIndex { ObjectCursor($0.object).text == text }.map { $0 + 1 } ?? 0
+      return Array(found.dropFirst(start).prefix(limit))
+    }
   }
   public func save(_ rows: [ObjectRow]) throws(Fault) {
     try write { state in
@@ -146,6 +155,14 @@ public final class MemoryStore: Store, Sendable {
       for (id, body) in profiles { state.profiles[id] = body }
       state.upTo = upTo
     }
+  }
+  public func answer(_ name: String) throws(Fault) -> (at: Timestamp, sealed: [UInt8])? { state.withLock { $0.answers[name] } }
+  public func answerNames() throws(Fault) -> [String] { state.withLock { $0.answers.keys.sorted() } }
+  public func save(answer name: String, at now: Timestamp, sealed: [UInt8]?) throws(Fault) {
+    try write { state in state.answers[name] = sealed.map { (now, $0) } }
+  }
+  public func deleteAnswers(before moment: Timestamp) throws(Fault) {
+    try write { state in state.answers = state.answers.filter { $0.value.at >= moment } }
   }
   public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
     for segment in state.withLock({ $0.segments }).reversed() where segment.last >= from && segment.first <= to {
