@@ -7,9 +7,7 @@ import Wire
 // What would happen to a request, and why.
 extension AdminAPI {
   func explain(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    let document: ExplainDocument = try decode(
-      r, fields: ["key", "policy", "method", "path", "body", "content_type", "from", "at"],
-      inner: ["policy": PolicyDocument.fields])
+    let document: ExplainDocument = try decode(r)
     let request = try asked(document)
     let told: Explanation
     switch (document.key, document.policy) {

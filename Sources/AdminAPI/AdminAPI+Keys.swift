@@ -40,9 +40,7 @@ extension AdminAPI {
   }
 
   func createKey(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    let document: NewKeyDocument = try decode(
-      r, fields: ["name", "team", "shared_policy", "policy", "expires_at", "prefix", "count", "tags", "decoy"],
-      inner: ["policy": PolicyDocument.fields])
+    let document: NewKeyDocument = try decode(r)
     let expiresAt = try moment(document.expires_at)
     let grant = try grant(document.policy, document.shared_policy, try ownTeam(document.team))
     let prefix = document.prefix ?? MaskedKeyFormat.defaultPrefix
@@ -87,8 +85,7 @@ extension AdminAPI {
   }
 
   func regrantKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
-    let document: GrantDocument = try decode(
-      r, fields: ["team", "shared_policy", "policy"], inner: ["policy": PolicyDocument.fields])
+    let document: GrantDocument = try decode(r)
     let key = try await service.regrantKey(
       try recordID(id), try grant(document.policy, document.shared_policy, try ownTeam(document.team)))
     return try encode(self.document(key))
@@ -112,7 +109,7 @@ extension AdminAPI {
     guard let change = MaskedKey.Change(rawValue: change) else { throw Self.noSuchPath }
     var reason: String?
     if r.body.count > 0 {
-      let document: ReasonDocument = try decode(r, fields: ["reason"])
+      let document: ReasonDocument = try decode(r)
       try Label.validate(document.reason, of: "reason")
       reason = document.reason
     }
@@ -125,7 +122,7 @@ extension AdminAPI {
 
   func rotateKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     let document: RotationDocument =
-      r.body.count == 0 ? RotationDocument() : try decode(r, fields: ["grace_seconds", "request_id"])
+      r.body.count == 0 ? RotationDocument() : try decode(r)
     let rotated = try await service.rotateKey(
       try recordID(id), grace: document.grace_seconds.map(Int64.init) ?? KeyService.graceDefault,
       requestID: document.request_id)
@@ -137,19 +134,19 @@ extension AdminAPI {
   }
 
   func retagKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
-    let document: TagsDocument = try decode(r, fields: ["tags"])
+    let document: TagsDocument = try decode(r)
     return try encode(self.document(try await service.retagKey(try recordID(id), document.tags)))
   }
 
   func throttleKey(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
-    let document: ThrottleDocument = try decode(r, fields: ["requests_per_minute", "reason"])
+    let document: ThrottleDocument = try decode(r)
     return try encode(
       self.document(
         try await service.throttleKey(try recordID(id), document.requests_per_minute, reason: document.reason)))
   }
 
   func revoke(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    let document: RevocationDocument = try decode(r, fields: RevocationDocument.fields)
+    let document: RevocationDocument = try decode(r)
     var selection = Selection()
     for text in document.keys ?? [] { selection.keys.append(try ownKey(text).id) }
     if let n = document.version {

@@ -18,7 +18,7 @@ extension AdminAPI {
   }
 
   func giveObject(_ r: borrowing AdminRequest, _ provider: String, _ id: String) throws(Fault) -> AdminResponse {
-    let document: GivenObjectDocument = try decode(r, fields: ["key", "provider_key"])
+    let document: GivenObjectDocument = try decode(r)
     let providerKey: RecordID? = if let text = document.provider_key { try recordID(text) } else { nil }
     return try encode(
       ObjectDocument(

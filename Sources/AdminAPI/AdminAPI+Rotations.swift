@@ -35,8 +35,7 @@ extension AdminAPI {
   }
 
   func setRotation(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
-    let asked: RotationPlanDocument = try decode(
-      r, fields: RotationPlanDocument.fields, inner: ["timing": RotationPlanDocument.Timing.fields])
+    let asked: RotationPlanDocument = try decode(r)
     let id = try recordID(id)
     var secret = asked.secret.map { Array($0.utf8) }
     defer { if secret != nil { wipe(&secret!) } }
@@ -53,7 +52,7 @@ extension AdminAPI {
   func startRotation(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
     let id = try recordID(id)
     let asked: PastedKeyDocument =
-      r.body.count == 0 ? PastedKeyDocument() : try decode(r, fields: ["secret", "remote"])
+      r.body.count == 0 ? PastedKeyDocument() : try decode(r)
     var pasted = asked.secret.map { Array($0.utf8) }
     defer { if pasted != nil { wipe(&pasted!) } }
     _ = try await service.startRotation(id, pasted: pasted, remote: asked.remote ?? [:])
@@ -86,7 +85,6 @@ public struct RotationPlanDocument: Codable, Sendable {
     public var drain_seconds: Int?
     public var proof_seconds: Int?
     public var hold_seconds: Int?
-    static let fields = ["shares", "stage_seconds", "probe_seconds", "drain_seconds", "proof_seconds", "hold_seconds"]
     public init() {}
   }
   public var connector: String
@@ -101,10 +99,6 @@ public struct RotationPlanDocument: Codable, Sendable {
   public var cron: String?
   public var time_zone: String?
   public var secret: String?
-  static let fields = [
-    "connector", "hook", "parameters", "remote", "address", "ca_file", "probe_path", "timing", "every_seconds", "cron",
-    "time_zone", "secret",
-  ]
   public init(connector: String) { self.connector = connector }
 
   func plan() throws(Fault) -> RotationPlan {

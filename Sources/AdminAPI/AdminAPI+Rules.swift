@@ -32,7 +32,7 @@ extension AdminAPI {
   }
 
   func setNamedPolicy(_ r: borrowing AdminRequest, _ kind: DocumentKind, _ name: String) async throws(Fault) -> AdminResponse {
-    let document: PolicyDocument = try decode(r, fields: PolicyDocument.fields)
+    let document: PolicyDocument = try decode(r)
     let policy = try document.policy(providers: [Policy.any])
     if kind == .team { try await service.setTeam(name, policy) } else { try await service.setSharedPolicy(name, policy) }
     let keys = try service.listKeys().count { !$0.state.isFinal && (kind == .team ? $0.team : $0.sharedPolicy) == name }
@@ -74,14 +74,14 @@ extension AdminAPI {
   }
 
   func setBudget(_ r: borrowing AdminRequest, _ name: String) async throws(Fault) -> AdminResponse {
-    let document: BudgetDocument = try decode(r, fields: BudgetDocument.fields, inner: ["raise": RaiseDocument.fields])
+    let document: BudgetDocument = try decode(r)
     let budget = try document.budget(named: name)
     try await service.setBudget(budget)
     return try encode(self.document(budget))
   }
 
   func raiseBudget(_ r: borrowing AdminRequest, _ name: String) async throws(Fault) -> AdminResponse {
-    let document: RaiseDocument = try decode(r, fields: RaiseDocument.fields)
+    let document: RaiseDocument = try decode(r)
     var budget = try service.budget(name)
     budget.raise = try document.raise()
     try await service.setBudget(budget)
@@ -129,7 +129,7 @@ extension AdminAPI {
   }
 
   func setPrice(_ r: borrowing AdminRequest, _ provider: String, _ model: String) async throws(Fault) -> AdminResponse {
-    let document: PriceDocument = try decode(r, fields: ["prices"])
+    let document: PriceDocument = try decode(r)
     let name = PriceName(list: provider, model: model)
     let price = try document.price()
     try await service.setPrice(name, price)

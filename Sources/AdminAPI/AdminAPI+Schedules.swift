@@ -6,7 +6,7 @@ import Primitives
 // When keys get new secrets, and where these are brought.
 extension AdminAPI {
   func setExpiry(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
-    let document: ExpiryDocument = try decode(r, fields: ["expires_at"])
+    let document: ExpiryDocument = try decode(r)
     return try encode(self.document(try await service.setExpiry(try recordID(id), try moment(document.expires_at))))
   }
 
@@ -36,7 +36,7 @@ extension AdminAPI {
   }
 
   func setSchedule(_ r: borrowing AdminRequest, _ scope: String) throws(Fault) -> AdminResponse {
-    let document: ScheduleDocument = try decode(r, fields: ScheduleDocument.fields)
+    let document: ScheduleDocument = try decode(r)
     let schedule = try document.schedule()
     try service.setSchedule(scope, schedule)
     return try encode(ScheduleDocument(scope, schedule, keys: nil, next: nil))
@@ -61,7 +61,7 @@ extension AdminAPI {
   }
 
   func setDestination(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {
-    let document: DestinationDocument = try decode(r, fields: DestinationDocument.fields)
+    let document: DestinationDocument = try decode(r)
     let destination = try document.destination()
     var secret = document.secret.map { Array($0.utf8) }
     defer { if secret != nil { wipe(&secret!) } }
@@ -83,7 +83,7 @@ public struct ExpiryDocument: Codable, Sendable {
 }
 
 /// When keys get new secrets, and where these are brought.
-public struct ScheduleDocument: Codable, Sendable {
+public struct ScheduleDocument: Codable, Sendable, AnsweredDocument {
   /// `key/ID`, `policy/NAME` or `team/NAME`.
   public var scope: String?
   public var every_seconds: Int?
@@ -95,7 +95,7 @@ public struct ScheduleDocument: Codable, Sendable {
   /// How many keys it is for, and when the next of them is due.
   public var keys: Int?
   public var next_at: String?
-  static let fields = ["every_seconds", "cron", "time_zone", "grace_seconds", "spread_seconds", "destinations"]
+  static let onlyInAnswers: Set = ["scope", "keys", "next_at"]
   public init() {}
 
   init(_ scope: String, _ schedule: RotationSchedule, keys: Int?, next: Timestamp?) {
@@ -116,7 +116,7 @@ public struct ScheduleDocument: Codable, Sendable {
 }
 
 /// Where new secrets are brought. `secret` only goes in.
-public struct DestinationDocument: Codable, Sendable {
+public struct DestinationDocument: Codable, Sendable, AnsweredDocument {
   public var name: String?
   public var kind: String
   public var place: String
@@ -132,9 +132,7 @@ public struct DestinationDocument: Codable, Sendable {
   public var secret: String?
   /// Whether it has a credential.
   public var sealed: Bool?
-  static let fields = [
-    "kind", "place", "mode", "owner", "variable", "address", "region", "mount", "namespace", "arguments", "ca_file", "secret",
-  ]
+  static let onlyInAnswers: Set = ["name", "sealed"]
   public init(kind: String, place: String) { (self.kind, self.place) = (kind, place) }
 
   init(_ name: String, _ destination: Destination) {

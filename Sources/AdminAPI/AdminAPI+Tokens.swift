@@ -19,7 +19,7 @@ extension AdminAPI {
   }
 
   func createToken(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    let asked: NewTokenDocument = try decode(r, fields: NewTokenDocument.fields)
+    let asked: NewTokenDocument = try decode(r)
     guard let role = AdminRole(rawValue: asked.role) else {
       throw Fault(
         .invalidInput, "there is no such role", hint: "use one of: \(AdminRole.allCases.map(\.rawValue).joined(separator: ", "))")
@@ -112,7 +112,6 @@ public struct NewTokenDocument: Codable, Sendable {
   public var team: String?
   public var networks: [String]?
   public var expires_at: String?
-  static let fields = ["name", "role", "grants", "team", "networks", "expires_at"]
   public init(name: String, role: String) { (self.name, self.role) = (name, role) }
 }
 

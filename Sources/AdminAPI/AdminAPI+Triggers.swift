@@ -24,7 +24,7 @@ extension AdminAPI {
   }
 
   func setTrigger(_ r: borrowing AdminRequest, _ name: String) async throws(Fault) -> AdminResponse {
-    let trigger = try (try decode(r, fields: TriggerDocument.fields) as TriggerDocument).trigger(
+    let trigger = try (try decode(r) as TriggerDocument).trigger(
       besides: service.allTriggers()[name])
     try await service.setTrigger(name, trigger)
     return try encode(document(name, trigger))
@@ -37,7 +37,7 @@ extension AdminAPI {
   }
 
   func replayTriggers(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    let document: ReplayDocument = try decode(r, fields: ["from", "name", "trigger"], inner: ["trigger": TriggerDocument.fields])
+    let document: ReplayDocument = try decode(r)
     var triggers = service.allTriggers()
     if let asked = document.trigger {
       triggers = [document.name ?? "asked": try asked.trigger(besides: document.name.flatMap { triggers[$0] })]
@@ -95,9 +95,6 @@ public struct TriggerDocument: Codable, Sendable {
   public var days: Int?
   public var per_minute: Int?
   public var cooldown_seconds: Int?
-  static let fields = [
-    "when", "then", "shadow", "team", "tag", "learn_days", "count", "times", "days", "per_minute", "cooldown_seconds",
-  ]
   public init() {}
 
   func trigger(besides known: Trigger?) throws(Fault) -> Trigger {

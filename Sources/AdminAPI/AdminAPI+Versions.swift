@@ -13,16 +13,20 @@ public enum Precondition: Equatable, Sendable {
   case exists
   case isAbsent
 
-  /// Reads `If-Match` and `If-None-Match`; throws `.invalidInput` for both at once, and for what is no list of entity tags.
-  public init?(ifMatch: String?, ifNoneMatch: String?) throws(Fault) {
-    guard ifMatch == nil || ifNoneMatch == nil else {
-      throw Fault(.invalidInput, "If-Match and If-None-Match are given at once", hint: "send one of them")
-    }
-    guard let text = ifMatch ?? ifNoneMatch else { return nil }
-    if text == "*" {
-      self = ifMatch != nil ? .exists : .isAbsent
-      return
-    }
+  /// Reads `If-Match` and `If-None-Match`; throws `.invalidInput` for what is no list of entity tags.
+  public static func read(ifMatch: String?, ifNoneMatch: String?) throws(Fault) -> [Precondition] {
+    var all: [Precondition] = []
+    if let ifMatch { all.append(ifMatch == "*" ? .exists : .matches(try tags(ifMatch))) }
+    if let ifNoneMatch { all.append(ifNoneMatch == "*" ? .isAbsent : .differs(try tags(ifNoneMatch))) }
+    return all
+  }
+
+  /// What is a list of entity tags, or `*`.
+  static let pattern = #"^(\*|("[!#-~]*"( *, *"[!#-~]*")*)?)$"#
+
+  private static func tags(_ text: String) throws(Fault) -> [String] {
+    // The list of none: nothing matches it.
+    guard !text.isEmpty else { return [] }
     var tags: [String] = []
     for item in text.split(separator: ",", omittingEmptySubsequences: false) {
       var bytes = item.utf8[...]
@@ -34,7 +38,7 @@ public enum Precondition: Equatable, Sendable {
       }
       tags.append(String(item[bytes.startIndex..<bytes.endIndex]))
     }
-    self = ifMatch != nil ? .matches(tags) : .differs(tags)
+    return tags
   }
 
   func holds(of tag: String?) -> Bool {
@@ -82,9 +86,9 @@ extension AdminAPI {
 
   /// Refuses a change of something that is no longer what the caller believes. Nothing suspends between this and the write, which
   /// all changes make before they wait for the loops.
-  func check(_ precondition: Precondition?, _ path: [String]) throws(Fault) {
-    guard let precondition, !precondition.holds(of: entityTag(path)) else { return }
-    throw precondition == .isAbsent
+  func check(_ preconditions: [Precondition], _ path: [String]) throws(Fault) {
+    guard let failed = preconditions.first(where: { !$0.holds(of: entityTag(path)) }) else { return }
+    throw failed == .isAbsent
       ? Fault(.preconditionFailed, "it is there already", hint: "read it, and change it with If-Match")
       : Fault(.preconditionFailed, "it is not what was read", hint: "read it again, and change that")
   }

@@ -37,22 +37,27 @@ public final class AdminAPI: @unchecked Sendable {
     guard r.path.first == "v1" else { throw Self.noSuchPath }
     let path = Array(r.path.dropFirst())
     let caller = Caller.current
-    for route in Self.routes {
-      guard let found = route.match(r.method, path) else { continue }
-      // What one may not is as if it were not there.
-      guard caller.permissions.contains(route.permission), caller.team == nil || route.isOfTeams else { throw Self.noSuchPath }
-      if caller.team != nil, path[0] == "keys", let id = found.first { _ = try ownKey(id) }
-      guard r.method == .get else {
-        try check(r.precondition, path)
-        // What only reads may be done as often as it is asked for.
-        if route.permission.verb == .read { return try await route.answer(self, r, found) }
-        return try await answerOnce(r) { (r) async throws(Fault) in try await route.answer(self, r, found) }
-      }
-      var response = try await route.answer(self, r, found)
-      response.entityTag = entityTag(path)
+    // What one may not is as if it were not there.
+    let open = Self.routes.filter {
+      caller.permissions.contains($0.permission) && (caller.team == nil || $0.isOfTeams) && $0.match(path) != nil
+    }
+    guard let route = open.first(where: { $0.method == r.method }), let found = route.match(path) else {
+      guard !open.isEmpty else { throw Self.noSuchPath }
+      var response = problem(
+        Fault(.methodNotAllowed, "there is no such method here", hint: "or none for this token: see 'maskllm token matrix'"))
+      response.allowed = open.map { "\($0.method.name)" }
       return response
     }
-    throw Self.noSuchPath
+    if caller.team != nil, path[0] == "keys", let id = found.first { _ = try ownKey(id) }
+    guard r.method == .get else {
+      try check(r.preconditions, path)
+      // What only reads may be done as often as it is asked for.
+      if route.permission.verb == .read { return try await route.answer(self, r, found) }
+      return try await answerOnce(r) { (r) async throws(Fault) in try await route.answer(self, r, found) }
+    }
+    var response = try await route.answer(self, r, found)
+    response.entityTag = entityTag(path)
+    return response
   }
 
   static let noSuchPath = Fault(
@@ -97,8 +102,7 @@ public final class AdminAPI: @unchecked Sendable {
   }
 
   func addProvider(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    let document: NewProviderDocument = try decode(
-      r, fields: ["name", "base_url", "credential", "kind", "authority_file", "price_list", "fallback_urls"])
+    let document: NewProviderDocument = try decode(r)
     let kind = document.kind ?? (service.catalogue[document.name] == nil ? Catalogue.compatible : document.name)
     guard let entry = service.catalogue[kind] else {
       throw Fault(.invalidInput, "there is no kind of provider '\(kind.prefix(40))'", hint: "see 'maskllm provider kinds'")
@@ -151,7 +155,7 @@ public final class AdminAPI: @unchecked Sendable {
   }
 
   func setPool(_ r: borrowing AdminRequest, _ id: String) async throws(Fault) -> AdminResponse {
-    let document: PoolDocument = try decode(r, fields: ["weight", "tags"])
+    let document: PoolDocument = try decode(r)
     let id = try recordID(id)
     var pool = service.pools[id] ?? PoolSettings()
     (pool.weight, pool.tags) = (document.weight ?? 1, document.tags ?? [])
@@ -179,7 +183,7 @@ public final class AdminAPI: @unchecked Sendable {
       try allow(r, query: [])
       try await service.enableProviderKey(id)
     } else {
-      let document: ReasonDocument = try decode(r, fields: ["reason"])
+      let document: ReasonDocument = try decode(r)
       var selection = Selection()
       selection.providerKey = id
       _ = try await service.revoke(selection, reason: document.reason)
@@ -241,46 +245,19 @@ public final class AdminAPI: @unchecked Sendable {
     return id
   }
 
-  /// Refuses what the path does not know.
-  func allow(_ r: borrowing AdminRequest, query names: [String], hasBody: Bool = false) throws(Fault) {
-    for name in r.query.keys where !names.contains(name) {
-      throw Fault(.invalidInput, "the parameter '\(name)' is not known here")
-    }
-    if !hasBody, r.method == .get || r.method == .delete, r.body.count > 0 {
-      throw Fault(.invalidInput, "a body is not wanted here")
-    }
-  }
-
-  /// Reads a JSON object strictly: no unknown member, none twice, nothing Foundation is lenient about. `inner` are the members of
-  /// members.
-  func decode<Document: Decodable>(
-    _ r: borrowing AdminRequest, fields: [String], inner: [String: [String]] = [:]
-  ) throws(Fault) -> Document {
-    try allow(r, query: [])
-    let names = fields + inner.flatMap { outer, fields in fields.map { "\(outer).\($0)" } }
-    let paths = JSONPaths(names.map { ($0, .inner) })
-    var probe = JSONProbe()
-    probe.feed(r.body.span, paths)
-    probe.finish(paths)
-    guard probe.status == .complete else { throw Fault(.invalidInput, "the body is not valid JSON") }
-    guard !probe.hasDuplicate else { throw Fault(.invalidInput, "a member occurs twice in the body") }
-    let data = Data([UInt8](copying: r.body.span))
-    do {
-      let members = try JSONDecoder().decode(Members.self, from: data)
-      try members.check(fields)
-      for (outer, fields) in inner { try members.inner[outer]?.check(fields) }
-      for policy in [members] + inner.keys.compactMap({ members.inner[$0] }) {
-        for entry in policy.lists["model_limits"] ?? [] { try entry.check(["models", "limits"]) }
-      }
-      return try JSONDecoder().decode(Document.self, from: data)
-    } catch let fault as Fault { throw fault } catch {
-      throw Fault(.invalidInput, "the body does not have the members that are needed: \(fields.joined(separator: ", "))")
-    }
-  }
-
   func encode(_ document: some Encodable, status: Int = 200) throws(Fault) -> AdminResponse {
     guard let data = try? JSONEncoder.stable.encode(document) else { throw Fault(.system, "the answer cannot be written") }
     return AdminResponse(status: status, body: [UInt8](data))
+  }
+
+  /// A message that is not HTTP as it should be.
+  func problem(_ error: HTTPError) -> AdminResponse {
+    let code: Fault.Code = error.status == 405 ? .methodNotAllowed : .invalidInput
+    return problem(ProblemDocument(status: Int(error.status), code: code.rawValue, title: "\(error.reason)"))
+  }
+
+  private func problem(_ document: ProblemDocument) -> AdminResponse {
+    AdminResponse(status: document.status, body: (try? [UInt8](JSONEncoder.stable.encode(document))) ?? [])
   }
 
   func problem(_ fault: Fault) -> AdminResponse {
@@ -291,46 +268,16 @@ public final class AdminAPI: @unchecked Sendable {
       case .tooMany: 429
       case .unsealFailed, .forbidden: 403
       case .notFound: 404
+      case .methodNotAllowed: 405
       case .conflict, .tampered: 409
       case .preconditionFailed: 412
       case .idempotencyKeyReused: 422
+      case .unavailable: 502
       case .sealed: 503
       default: 500
       }
-    let document = ProblemDocument(
-      status: status, code: fault.code.rawValue, title: fault.message, hint: fault.hint.isEmpty ? nil : fault.hint)
-    return AdminResponse(status: status, body: (try? [UInt8](JSONEncoder.stable.encode(document))) ?? [])
-  }
-}
-
-/// The names of an object's members, whatever they are, and of those within.
-private struct Members: Decodable {
-  let names: [String]
-  let inner: [String: Members]
-  let lists: [String: [Members]]
-  private struct Name: CodingKey {
-    let stringValue: String
-    init?(stringValue: String) { self.stringValue = stringValue }
-    var intValue: Int? { nil }
-    init?(intValue: Int) { return nil }
-  }
-
-  init(from decoder: any Decoder) throws {
-    let container = try decoder.container(keyedBy: Name.self)
-    names = container.allKeys.map(\.stringValue)
-    var (inner, lists): ([String: Members], [String: [Members]]) = ([:], [:])
-    for key in container.allKeys {
-      inner[key.stringValue] = try? container.decode(Members.self, forKey: key)
-      lists[key.stringValue] = try? container.decode([Members].self, forKey: key)
-    }
-    (self.inner, self.lists) = (inner, lists)
-  }
-
-  func check(_ fields: [String]) throws(Fault) {
-    for name in names where !fields.contains(name) {
-      throw Fault(
-        .invalidInput, "the member '\(name.prefix(64))' is not known here", hint: "use some of: \(fields.joined(separator: ", "))"
-      )
-    }
+    return problem(
+      ProblemDocument(
+        status: status, code: fault.code.rawValue, title: fault.message, hint: fault.hint.isEmpty ? nil : fault.hint))
   }
 }

@@ -24,7 +24,9 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     let caller: Caller
     do throws(Fault) { caller = try identify(&connection) } catch {
       // Whoever guesses gets slower than whoever mistypes.
-      if error == Fault(.unauthorized, "") { try await Scope(on: loop).sleep(milliseconds: FailedTries.pause) }
+      if error == Fault(.unauthorized, ""), connection.head.value(of: .authorization) != nil {
+        try await Scope(on: loop).sleep(milliseconds: FailedTries.pause)
+      }
       connection.startBody()
       return try await send(api.problem(error), &connection, closing: true)
     }
@@ -42,15 +44,13 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
           if error != .recheck { throw HTTPError(408, "the body did not arrive") }
         }
       }
-    } catch {
-      return try await send(api.problem(Fault(.invalidInput, "\(error.reason)")), &connection)
-    }
+    } catch { return try await send(api.problem(error), &connection) }
     let body = SecretBytes(copying: connection.relay.readable)
     connection.relay.wipe()
     let response: AdminResponse
     do {
       let request = try AdminRequest(
-        method, target, body: body, precondition: try Precondition(ifMatch: conditions.0, ifNoneMatch: conditions.1),
+        method, target, body: body, preconditions: try Precondition.read(ifMatch: conditions.0, ifNoneMatch: conditions.1),
         idempotencyKey: idempotencyKey)
       response = await Caller.$current.withValue(caller) { await api.answer(request) }
     } catch { response = api.problem(error) }
@@ -70,7 +70,9 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     guard failures.mayTry(address, now: now) else {
       throw Fault(.tooMany, "too many wrong tokens from there", hint: "wait a minute")
     }
-    do throws(Fault) { return try api.service.caller(Self.token(connection), from: address) } catch {
+    // Nothing is no guess.
+    let token = try Self.token(connection)
+    do throws(Fault) { return try api.service.caller(token, from: address) } catch {
       if error == Fault(.unauthorized, "") { failures.note(address, now: now) }
       throw error
     }
@@ -113,6 +115,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     if response.isRepeated { connection.outbound.append("Idempotency-Replayed: true\r\n") }
     // The query is percent-encoded: nothing in it can end the link.
     if let next = response.next { connection.outbound.append("Link: <\(next)>; rel=\"next\"\r\n") }
+    if !response.allowed.isEmpty { connection.outbound.append("Allow: \(response.allowed.joined(separator: ", "))\r\n") }
     if response.status == 401 { connection.outbound.append("WWW-Authenticate: Bearer\r\n") }
     if response.status == 429 { connection.outbound.append("Retry-After: 60\r\n") }
     if closing { connection.outbound.append("Connection: close\r\n") }
@@ -126,10 +129,12 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
   }
 
   public func answer(to error: HTTPError, into buffer: inout ByteBuffer) {
-    let body = api.problem(Fault(.invalidInput, "\(error.reason)")).body
-    buffer.append(
-      "HTTP/1.1 \(error.status) -\r\nContent-Type: application/problem+json\r\nContent-Length: \(body.count)\r\nConnection: close\r\n\r\n"
-    )
+    // That nobody knows the method is, here, that it is not allowed.
+    let error = error.status == 501 ? HTTPError(405, error.reason) : error
+    let body = api.problem(error).body
+    buffer.append("HTTP/1.1 \(error.status) -\r\nContent-Type: application/problem+json\r\n")
+    if error.status == 405 { buffer.append("Allow: GET, POST, PUT, DELETE\r\n") }
+    buffer.append("Content-Length: \(body.count)\r\nConnection: close\r\n\r\n")
     buffer.append(body)
   }
 }

@@ -9,14 +9,14 @@ public struct AdminRequest: ~Copyable {
   public let query: [String: String]
   /// May hold a secret; wiped with the request.
   public let body: SecretBytes
-  /// What a change is bound to; nil when it is wanted in any case.
-  public let precondition: Precondition?
+  /// What a change is bound to; none when it is wanted in any case.
+  public let preconditions: [Precondition]
   /// Under which the request is done once, however often it is sent.
   public let idempotencyKey: String?
 
   /// `target` is a path and an optional query, percent-encoded; throws `.invalidInput` when it is not.
   public init(
-    _ method: Wire.Method, _ target: String, body: consuming SecretBytes, precondition: Precondition? = nil,
+    _ method: Wire.Method, _ target: String, body: consuming SecretBytes, preconditions: [Precondition] = [],
     idempotencyKey: String? = nil
   )
     throws(Fault)
@@ -38,7 +38,7 @@ public struct AdminRequest: ~Copyable {
     self.path = path
     self.query = query
     self.body = body
-    self.precondition = precondition
+    self.preconditions = preconditions
     self.idempotencyKey = idempotencyKey
   }
 }
@@ -51,6 +51,8 @@ public struct AdminResponse: Sendable {
   public var entityTag: String?
   /// The query of the page after this one; nil where this is the last.
   public var next: String?
+  /// The methods that the caller may use there, where the one that was asked for is none of them.
+  public var allowed: [String] = []
   /// Whether it was given before, to the same request.
   public var isRepeated = false
   public init(status: Int, body: [UInt8]) {

@@ -169,11 +169,14 @@ public struct ActivityDocument: Codable, Sendable {
 
 /// An error (RFC 9457).
 public struct ProblemDocument: Codable, Sendable {
+  /// The code as a URN.
+  public var type: String?
   public var status: Int
   public var code: String
   public var title: String
   public var hint: String?
   public init(status: Int, code: String, title: String, hint: String? = nil) {
+    type = "urn:maskllm:problem:\(code)"
     (self.status, self.code, self.title, self.hint) = (status, code, title, hint)
   }
 }

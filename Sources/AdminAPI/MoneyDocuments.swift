@@ -7,7 +7,7 @@ import Providers
 // Budgets and prices over the wire.
 
 /// A budget. Amounts are dollars in decimal, as text: no floating-point number is ever made of them.
-public struct BudgetDocument: Codable, Sendable {
+public struct BudgetDocument: Codable, Sendable, AnsweredDocument {
   public var name: String?
   public var usd: String
   /// `hour`, `day`, `week`, `month`, `quarter`, `year` or `total`.
@@ -24,6 +24,7 @@ public struct BudgetDocument: Codable, Sendable {
   public var raise: RaiseDocument?
   /// Where it stands; only in answers.
   public var state: BudgetStateDocument?
+  static let onlyInAnswers: Set = ["name", "state"]
   public init(usd: String, window: String) {
     self.usd = usd
     self.window = window
@@ -54,20 +55,17 @@ public struct BudgetStateDocument: Codable, Sendable {
 }
 
 /// The price of a model: dollars per million tokens (`image`: per image, `second`: per second of sound) in decimal, as text; `max_…` and `tier_above` in tokens.
-public struct PriceDocument: Codable, Sendable {
+public struct PriceDocument: Codable, Sendable, AnsweredDocument {
   public var provider: String?
   public var model: String?
   /// `own` or the date of the shipped list; only in answers.
   public var source: String?
   public var prices: [String: String]
+  static let onlyInAnswers: Set = ["provider", "model", "source"]
   public init(prices: [String: String]) { self.prices = prices }
 }
 
 extension BudgetDocument {
-  static let fields = [
-    "usd", "window", "rolling", "time_zone", "key", "team", "provider", "models", "alerts", "rolls_over", "raise",
-  ]
-
   init(_ budget: Budget, _ standing: Ledger.Standing?) {
     self.init(usd: budget.amount.dollars, window: budget.window.rawValue)
     name = budget.name
@@ -101,8 +99,6 @@ extension BudgetDocument {
 }
 
 extension RaiseDocument {
-  static let fields = ["usd", "until"]
-
   func raise() throws(Fault) -> Budget.Raise {
     guard let until = try moment(until) else { throw Fault(.invalidInput, "a raise needs an end") }
     return Budget.Raise(amount: try dollars(usd), until: until.milliseconds)

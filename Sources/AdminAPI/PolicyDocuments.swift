@@ -103,9 +103,6 @@ public struct RevocationDocument: Codable, Sendable {
   public var reason: String
   /// Only says what it would do.
   public var rehearse: Bool?
-  static let fields = [
-    "keys", "version", "team", "tag", "provider_key", "issued_before", "everything", "reason", "rehearse",
-  ]
   public init(reason: String) { self.reason = reason }
 }
 
@@ -214,11 +211,6 @@ extension PolicyDocument {
     limits = policy.limits.isEmpty ? nil : policy.limits
     model_limits = policy.modelLimits.isEmpty ? nil : policy.modelLimits
   }
-
-  static let fields = [
-    "providers", "models", "denied_models", "endpoints", "paths", "networks", "hours", "not_before", "body_bytes_max",
-    "output_tokens_max", "provider_key_tags", "limits", "model_limits",
-  ]
 
   /// `providers` are for when none are named.
   func policy(providers absent: [String]) throws(Fault) -> Policy {

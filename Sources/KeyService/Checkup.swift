@@ -5,7 +5,7 @@ import Storage
 
 /// One thing that was looked at.
 public struct Check: Sendable, Codable, Equatable {
-  public enum Verdict: String, Sendable, Codable { case good, warning, bad }
+  public enum Verdict: String, Sendable, Codable, CaseIterable { case good, warning, bad }
   public let what: String
   public let verdict: Verdict
   /// What was found.

@@ -29,6 +29,7 @@ public struct Fault: Error, Sendable, Equatable, CustomStringConvertible {
 extension Fault.Code {
   public static let invalidInput: Self = "invalid_input"
   public static let notFound: Self = "not_found"
+  public static let methodNotAllowed: Self = "method_not_allowed"
   public static let conflict: Self = "conflict"
   /// It is no longer what the caller believes.
   public static let preconditionFailed: Self = "precondition_failed"

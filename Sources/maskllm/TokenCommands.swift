@@ -5,7 +5,7 @@ import Wire
 
 /// Admin tokens: who may manage, and what.
 enum TokenCommands {
-  static let all = [create, list, rotate, revoke, matrix]
+  static let all = [create, list, rotate, revoke, matrix, openAPI]
 
   private static let create = Command(
     path: ["token", "create"], summary: "make an admin token and show it, once",
@@ -63,6 +63,13 @@ enum TokenCommands {
     let id = try arguments.operand("ID")
     _ = try AdminLink.open(arguments).call(.delete, "/v1/tokens/\(percentEncoded(id))")
     Terminal.result("admin token \(id) is ended")
+  }
+
+  private static let openAPI = Command(
+    path: ["openapi"], summary: "print the OpenAPI document of the management side", usesData: false
+  ) { arguments throws(Fault) in
+    try arguments.noOperands()
+    Terminal.result(String(decoding: AdminAPI.openAPI(), as: UTF8.self))
   }
 
   private static let matrix = Command(

@@ -93,7 +93,7 @@ enum TriggerCommands {
     let asksForOne = wishes.contains { arguments.has($0.name) }
     let document = ReplayDocument(
       from: arguments.value("from"), name: arguments.operands.first, trigger: asksForOne ? try document(arguments) : nil)
-    let body = try AdminLink.open(arguments).call(.post, "/v1/triggers/replay", json: document)
+    let body = try AdminLink.open(arguments).call(.post, "/v1/replays", json: document)
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
     let verdicts: [VerdictDocument] = try decode(body)
     if verdicts.isEmpty { return Terminal.result("nothing would have been said") }

@@ -1,7 +1,7 @@
 """The management side over the network: who may do what, for nobody, for a stranger's role and for the right one."""
 import concurrent.futures, datetime, http.client, json, os, pathlib, re, socket, ssl, subprocess, time
 
-import pytest
+import documented, pytest
 from conftest import BINARY, ROOT, Gateway, Upstream, cli, ok, post, raw, split, wait_until
 from test_rotation import key_id
 
@@ -27,7 +27,9 @@ class Managed(Gateway):
         data = answer.read()
         connection.close()
         self.headers = {k.lower(): v for k, v in answer.getheaders()}
-        return answer.status, json.loads(data) if data else None
+        document = json.loads(data) if data else None
+        documented.check(method, path, answer.status, self.headers.get("content-type"), document)
+        return answer.status, document
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_every_endpoint_as_nobody_as_a_stranger_and_as_the_right_role(gw):
     masked = gw.key()
     calls = 0
     for method, path, permission, roles in matrix():
-        concrete = path.replace("{}", "ZZZZZZZZZZZZ")
+        concrete = re.sub(r"\{\w+\}", "ZZZZZZZZZZZZ", path)
         for wrong in (None, "mka_nonsense", masked):
             # Few enough wrong ones from here for the right ones to be looked at.
             if path == "/v1/status" or wrong is None and calls < 5:
@@ -68,7 +70,8 @@ def test_every_endpoint_as_nobody_as_a_stranger_and_as_the_right_role(gw):
             if role in roles:
                 assert status != 401 and (status != 404 or problem["title"] != "there is no such path or method"), (method, path, role, status, problem)
             else:
-                assert (status, problem["title"]) == (404, "there is no such path or method"), (method, path, role)
+                assert (status, problem["title"]) in ((404, "there is no such path or method"), (405, "there is no such method here")), (method, path, role)
+                assert status == 404 or method not in gw.headers["allow"], "what they may do there does not have it"
     # One that is not there looks the same.
     assert gw.call("GET", "/v1/nothing", tokens["owner"])[1]["title"] == "there is no such path or method"
 
@@ -139,7 +142,7 @@ class TestTokens:
     def test_custom_grants_are_what_they_say(self, gw):
         token = gw.token("--role", "custom", "--grant", "read:keys", "--grant", "*:budgets")
         assert gw.call("GET", "/v1/keys", token)[0] == 200 and gw.call("GET", "/v1/budgets", token)[0] == 200
-        assert gw.call("POST", "/v1/keys", token, {"name": "x"})[0] == 404 and gw.call("GET", "/v1/audit", token)[0] == 404
+        assert gw.call("POST", "/v1/keys", token, {"name": "x"})[0] == 405 and gw.call("GET", "/v1/audit", token)[0] == 404
 
     def test_nobody_grants_more_than_they_hold(self, gw):
         token = gw.token("--role", "custom", "--grant", "*:tokens", "--grant", "read:keys")
@@ -248,7 +251,7 @@ class TestRemote:
         assert self.run(gw, token, "key", "revoke", key_id(made.stdout.strip())).returncode == 0
         assert split(raw(gw.port, post("/up/v1/chat/completions", made.stdout.strip())))[0] == 401
         refused = self.run(gw, token, "token", "create", "--name", "x", "--role", "owner")
-        assert refused.returncode == 1 and "no such path" in refused.stderr
+        assert refused.returncode == 1 and "no such method" in refused.stderr
 
     def test_a_token_comes_from_a_file_that_nobody_else_can_read(self, gw, tmp_path):
         path = tmp_path / "token"
@@ -345,9 +348,16 @@ class TestVersions:
             done = list(pool.map(lambda n: gw.call("PUT", "/v1/policies/p", token, {"providers": ["up"], "limits": {"concurrent": n}}, headers={"If-Match": tag})[0], range(2, 50)))
         assert done.count(200) == 1 and done.count(412) == 47
 
-    @pytest.mark.parametrize("headers", [{"If-Match": "x"}, {"If-Match": '"a'}, {"If-Match": ""}, {"If-None-Match": '"a", b'}, {"If-Match": "*", "If-None-Match": "*"}])
+    @pytest.mark.parametrize("headers", [{"If-Match": "x"}, {"If-Match": '"a'}, {"If-None-Match": '"a", b'}])
     def test_what_is_no_tag_is_refused(self, gw, headers):
         assert gw.call("PUT", "/v1/policies/p", gw.token("--role", "owner"), {"providers": ["up"]}, headers=headers)[0] == 400
+
+    def test_both_have_to_hold(self, gw):
+        token = gw.token("--role", "owner")
+        assert gw.call("PUT", "/v1/policies/p", token, {"providers": ["up"]}, headers={"If-Match": "*", "If-None-Match": "*"})[0] == 412
+        assert gw.call("PUT", "/v1/policies/p", token, {"providers": ["up"]}, headers={"If-Match": ""})[0] == 412
+        gw.cli("policy", "set", "p", "--provider", "up")
+        assert gw.call("PUT", "/v1/policies/p", token, {"providers": ["up"]}, headers={"If-Match": "*", "If-None-Match": '"other"'})[0] == 200
 
     def test_what_is_not_there_is_not_found(self, gw):
         token = gw.token("--role", "owner")
