@@ -62,7 +62,8 @@ let package = Package(
     floor(
       "AdminAPI",
       [
-        "Primitives", "Cryptography", "Domain", "Wire", "Transport", "Storage", "Providers", "Vault", "PolicyEngine", "Audit",
+        "Primitives", "Cryptography", "Domain", "Wire", "Configuration", "Transport", "Storage", "Providers", "Vault",
+        "PolicyEngine", "Audit",
         "KeyService",
       ]),
     floor("MaskLLM", ["Primitives", "Cryptography", "Storage", "Providers", "PolicyEngine", "KeyService"]),

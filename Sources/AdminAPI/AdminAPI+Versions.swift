@@ -60,6 +60,7 @@ extension AdminAPI {
     let name = path[1]
     let pair = path.count > 2 ? "\(name)/\(path[2])" : ""
     switch path[0] {
+    case "providers": return digest(service.providers().first { $0.name == name })
     case "keys": return RecordID(name).flatMap { try? service.key($0) }.map { "\"\($0.revision)\"" }
     case "provider-keys":
       guard let id = RecordID(name), let known = try? service.listProviderKeys().first(where: { $0.key.id == id }) else {

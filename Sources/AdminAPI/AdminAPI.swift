@@ -33,14 +33,18 @@ public final class AdminAPI: @unchecked Sendable {
     do throws(Fault) { return try await route(request) } catch { return problem(error) }
   }
 
+  /// The routes of `path` (behind `/v1`) that the caller may use. What one may not is as if it were not there.
+  func open(_ path: [String]) -> [AdminRoute] {
+    let caller = Caller.current
+    return Self.routes.filter {
+      $0.match(path) != nil && caller.permissions.contains($0.permission) && (caller.team == nil || $0.isOfTeams)
+    }
+  }
+
   private func route(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     guard r.path.first == "v1" else { throw Self.noSuchPath }
     let path = Array(r.path.dropFirst())
-    let caller = Caller.current
-    // What one may not is as if it were not there.
-    let open = Self.routes.filter {
-      caller.permissions.contains($0.permission) && (caller.team == nil || $0.isOfTeams) && $0.match(path) != nil
-    }
+    let open = open(path)
     guard let route = open.first(where: { $0.method == r.method }), let found = route.match(path) else {
       guard !open.isEmpty else { throw Self.noSuchPath }
       var response = problem(
@@ -48,16 +52,21 @@ public final class AdminAPI: @unchecked Sendable {
       response.allowed = open.map { "\($0.method.name)" }
       return response
     }
-    if caller.team != nil, path[0] == "keys", let id = found.first { _ = try ownKey(id) }
+    try keepToTeam(path, found)
     guard r.method == .get else {
       try check(r.preconditions, path)
       // What only reads may be done as often as it is asked for.
-      if route.permission.verb == .read { return try await route.answer(self, r, found) }
+      if route.permission.verb == .read, path != ["batches"] { return try await route.answer(self, r, found) }
       return try await answerOnce(r) { (r) async throws(Fault) in try await route.answer(self, r, found) }
     }
     var response = try await route.answer(self, r, found)
     response.entityTag = entityTag(path)
     return response
+  }
+
+  /// Of keys, a caller of a team is shown and does only what is of the team.
+  func keepToTeam(_ path: [String], _ found: [String]) throws(Fault) {
+    if Caller.current.team != nil, path[0] == "keys", let id = found.first { _ = try ownKey(id) }
   }
 
   static let noSuchPath = Fault(
@@ -128,6 +137,12 @@ public final class AdminAPI: @unchecked Sendable {
       priceList: document.price_list ?? entry.priceList, fallbackURLs: fallbacks)
     try await service.setProvider(provider)
     return try encode(ProviderDocument(provider, keys: nil), status: 201)
+  }
+
+  func removeProvider(_ r: borrowing AdminRequest, _ name: String) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    try await service.removeProvider(name)
+    return AdminResponse(status: 204, body: [])
   }
 
   func listKinds(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {

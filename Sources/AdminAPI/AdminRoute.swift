@@ -44,6 +44,12 @@ struct AdminRoute: Sendable {
   /// Whether it keeps itself to the caller's team, so that a caller of a team may ask for it.
   let isOfTeams: Bool
   let summary: String
+  /// Whether it may be done together with others: it waits for nothing, and what it does can be undone.
+  var isBatchable: Bool {
+    [.providers, .keys, .teams, .policies, .budgets, .prices, .triggers, .schedules].contains(permission.resource)
+      && permission.verb != .read && pattern.first != "revocations"
+      && !["deliver", "rotate", "destroy"].contains(pattern.last)
+  }
   let given: Given
   let taken: Taken
   /// Parameters besides those of pages.

@@ -9,6 +9,10 @@ extension AdminAPI {
     AdminRoute(.get, "status", .read, .status, ofTeams: true, "How the server is", gives: .one(StatusDocument.self)) {
       (api, r, p) async throws(Fault) in try api.status(r)
     },
+    AdminRoute(
+      .post, "batches", .read, .status, ofTeams: true, "Make many changes as one, or see what they would come to",
+      gives: .all(BatchAnswerDocument.self), takes: .document(BatchDocument.self)
+    ) { (api, r, p) async throws(Fault) in try await api.doBatch(r) },
     AdminRoute(.get, "openapi.json", .read, .status, ofTeams: true, "This document", gives: .openAPI) {
       (api, r, p) async throws(Fault) in
       try api.allow(r, query: [])
@@ -28,6 +32,10 @@ extension AdminAPI {
     { (api, r, p) async throws(Fault) in
       try api.showProvider(r, p[0])
     },
+    AdminRoute(
+      .delete, "providers/{name}", .end, .providers, "Remove a provider; one of the catalogue is as shipped again",
+      gives: .nothing
+    ) { (api, r, p) async throws(Fault) in try await api.removeProvider(r, p[0]) },
     AdminRoute(
       .get, "provider-kinds", .read, .providers, ofTeams: true, "List what the catalogue knows", gives: .list(KindDocument.self)
     ) { (api, r, p) async throws(Fault) in try api.listKinds(r)

@@ -31,7 +31,7 @@ extension AdminAPI {
     guard !probe.hasDuplicate else { throw Fault(.invalidInput, "a member occurs twice in the body") }
     let data = Data([UInt8](copying: r.body.span))
     do {
-      try JSONDecoder().decode(Members.self, from: data).check(shape)
+      try JSONDecoder().decode(JSONTree.self, from: data).check(shape)
       return try JSONDecoder().decode(Document.self, from: data)
     } catch let fault as Fault { throw fault } catch {
       throw Fault(.invalidInput, "the body does not have the members that are needed: \(shape.names.joined(separator: ", "))")
@@ -59,38 +59,18 @@ extension ObjectShape {
   }
 }
 
-/// The names of an object's members, whatever they are, and of those within.
-private struct Members: Decodable {
-  let names: [String]
-  let inner: [String: Members]
-  let lists: [String: [Members]]
-  private struct Name: CodingKey {
-    let stringValue: String
-    init?(stringValue: String) { self.stringValue = stringValue }
-    var intValue: Int? { nil }
-    init?(intValue: Int) { return nil }
-  }
-
-  init(from decoder: any Decoder) throws {
-    let container = try decoder.container(keyedBy: Name.self)
-    names = container.allKeys.map(\.stringValue)
-    var (inner, lists): ([String: Members], [String: [Members]]) = ([:], [:])
-    for key in container.allKeys {
-      inner[key.stringValue] = try? container.decode(Members.self, forKey: key)
-      lists[key.stringValue] = try? container.decode([Members].self, forKey: key)
-    }
-    (self.inner, self.lists) = (inner, lists)
-  }
-
-  func check(_ shape: ObjectShape) throws(Fault) {
-    for name in names {
-      switch shape[name] {
-      case nil:
+extension JSONTree {
+  /// Refuses members that `shape` does not have, at any depth.
+  fileprivate func check(_ shape: ObjectShape) throws(Fault) {
+    guard case .object(let members) = self else { return }
+    for (name, value) in members {
+      switch (shape[name], value) {
+      case (nil, _):
         throw Fault(
           .invalidInput, "the member '\(name.prefix(64))' is not known here",
           hint: "use some of: \(shape.names.joined(separator: ", "))")
-      case .object(let object): try inner[name]?.check(object)
-      case .list(.object(let object)): for entry in lists[name] ?? [] { try entry.check(object) }
+      case (.object(let object), _): try value.check(object)
+      case (.list(.object(let object)), .list(let entries)): for entry in entries { try entry.check(object) }
       default: continue
       }
     }

@@ -8,6 +8,7 @@ indirect enum DocumentShape: Sendable {
   case integer
   case number
   case boolean
+  case anything
   case list(DocumentShape)
   /// Names of the sender's choice.
   case map(DocumentShape)
@@ -60,6 +61,7 @@ private final class ShapeRecorder: Decoder {
   /// A value of `type`, whatever is in it, and its shape.
   fileprivate static func value<T: Decodable>(_ type: T.Type) -> (value: T?, shape: DocumentShape) {
     if let value = [String: String]() as? T { return (value, .map(.text([]))) }
+    if let value = JSONTree.null as? T { return (value, .anything) }
     if let value = Limits() as? T {
       let members = Limits.names.map { ObjectShape.Member(name: $0, shape: .integer, isOptional: true) }
       return (value, .object(ObjectShape(name: "Limits", members: members)))

@@ -221,6 +221,7 @@ private struct OpenAPIDocument {
     case .integer: return (["type": "integer", "format": "int64"] as JSONTree).with(ShapeFacets.number(object, member))
     case .number: return ["type": "number"]
     case .boolean: return ["type": "boolean"]
+    case .anything: return [:]
     case .list(let entry): return ["type": "array", "items": schema(entry, isAnswer: isAnswer, in: object, member)]
     case .map(let value): return ["type": "object", "additionalProperties": schema(value, isAnswer: isAnswer)]
     case .object(let inner): return reference(inner, isAnswer: isAnswer, full: inner)

@@ -90,11 +90,12 @@ private final class YAMLReader {
       return YAMLNode(value: .sequence(items), line: line)
     case YAML_MAPPING_START_EVENT:
       var members: [(name: String, line: Int, value: YAMLNode)] = []
+      var names: Set<String> = []
       try next()
       while unsafe event.type != YAML_MAPPING_END_EVENT {
         let key = try node(depth: depth + 1)
         guard case .scalar(let name) = key.value else { throw fault(key.line, "a name is wanted here") }
-        guard !members.contains(where: { $0.name == name }) else { throw fault(key.line, "'\(name)' is given twice") }
+        guard names.insert(name).inserted else { throw fault(key.line, "'\(name)' is given twice") }
         try next()
         members.append((name, key.line, try node(depth: depth + 1)))
         try next()

@@ -10,7 +10,8 @@ extension KeyService {
   func noteEndings(_ endings: [(key: RecordID, version: UInt32)], at moment: Timestamp) throws(Fault) {
     guard !endings.isEmpty else { return }
     let vault = try requireVault()
-    try store.append(endings: endings.map { vault.ending(of: $0.key, version: $0.version, at: moment) })
+    let lines = endings.map { vault.ending(of: $0.key, version: $0.version, at: moment) }
+    if batch != nil { batch?.endings += lines } else { try store.append(endings: lines) }
   }
 
   /// Ends what the store has alive and what was ended: an older copy of it was put in place. Returns which keys these are.

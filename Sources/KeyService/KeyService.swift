@@ -24,7 +24,7 @@ public final class KeyService: @unchecked Sendable {
   private var generation: UInt64 = 1
   /// nil while sealed.
   var vault: Vault?
-  var keys: [RecordID: MaskedKey] = [:] { didSet { knownIndex = nil } }
+  var keys: [RecordID: MaskedKey] = [:] { didSet { (knownIndex, knownCounts) = (nil, nil) } }
   /// Rows that were changed outside: shown, never used.
   public internal(set) var tamperedKeys: [RecordID] = []
   public internal(set) var tamperedProviders: [String] = []
@@ -60,6 +60,7 @@ public final class KeyService: @unchecked Sendable {
   var dues: [RecordID: (version: UInt32, due: Timestamp?)] = [:]
   /// What is looked for every second; see `index`.
   var knownIndex: KeyIndex?
+  var knownCounts: (teams: [String: Int], policies: [String: Int])?
   /// Keys whose new secret is being brought somewhere just now.
   var delivering: Set<RecordID> = []
   let outside: any Outside
@@ -67,6 +68,8 @@ public final class KeyService: @unchecked Sendable {
   let keepsBreathing: Bool
   /// Yours; see `allTriggers`.
   public internal(set) var ownTriggers: [String: Trigger] = [:]
+  /// The changes that are being made as one.
+  var batch: Batch?
   /// nil until something is judged.
   var engine: TriggerEngine?
   /// The number of the last segment that was judged.
@@ -232,8 +235,9 @@ public final class KeyService: @unchecked Sendable {
     return snapshot
   }
 
-  /// Takes the current state into force everywhere.
+  /// Takes the current state into force everywhere; within a batch, at its end.
   @discardableResult public func publish() async -> Int {
+    if batch != nil { return 0 }
     let acknowledged = await sink.publish(snapshot())
     due = nextMoment(after: clock.now)
     return acknowledged

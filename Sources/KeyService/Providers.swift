@@ -37,6 +37,32 @@ extension KeyService {
     await publish()
   }
 
+  /// Removes a provider; one of the catalogue is as it is shipped again. Throws `.conflict` while it has keys, or rules name it.
+  public func removeProvider(_ name: String) async throws(Fault) {
+    _ = try requireVault()
+    guard try store.providers().contains(where: { $0.name == name }) else {
+      throw Fault(.notFound, "there is no provider '\(name.prefix(64))' of yours", hint: "see 'maskllm provider list'")
+    }
+    let shipped = catalogue.providers.first { $0.name == name }
+    func refuse(_ what: String) -> Fault { Fault(.conflict, "\(what) '\(name)'", hint: "change or remove that first") }
+    if let key = providerKeys.first(where: { $0.provider == name }) { throw refuse("provider key \(key.id) is of provider") }
+    if shipped == nil {
+      if let key = keys.values.first(where: { !$0.state.isFinal && $0.policy.providers.contains(name) }) {
+        throw refuse("key \(key.id) names provider")
+      }
+      for (kind, all) in [("team", teams), ("policy", sharedPolicies)] {
+        if let user = all.first(where: { $0.value.providers.contains(name) }) {
+          throw refuse("\(kind) '\(user.key)' names provider")
+        }
+      }
+      if let user = budgets.values.first(where: { $0.provider == name }) { throw refuse("budget '\(user.name)' names provider") }
+    }
+    try audit("provider.remove", "provider/\(name)")
+    try store.deleteProvider(name)
+    providersByName[name] = shipped
+    await publish()
+  }
+
   /// All provider keys, the oldest first; `isUsable` is false for one that does not open.
   public func listProviderKeys() throws(Fault) -> [(key: ProviderKey, isUsable: Bool)] {
     if isSealed { return try store.providerKeys().map { ($0, false) } }

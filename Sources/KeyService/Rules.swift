@@ -114,6 +114,18 @@ extension KeyService {
 
   // MARK: teams and policies
 
+  /// How many keys that have not ended are in each team and have each policy. Counted once for as long as no key changes.
+  public func keyCounts() -> (teams: [String: Int], policies: [String: Int]) {
+    if let knownCounts { return knownCounts }
+    var counts: (teams: [String: Int], policies: [String: Int]) = ([:], [:])
+    for key in keys.values where !key.state.isFinal {
+      if let team = key.team { counts.teams[team, default: 0] += 1 }
+      if let policy = key.sharedPolicy { counts.policies[policy, default: 0] += 1 }
+    }
+    knownCounts = counts
+    return counts
+  }
+
   public func setTeam(_ name: String, _ policy: Policy) async throws(Fault) {
     try DocumentName.validate(name, of: "team")
     try check(policy)
@@ -191,8 +203,9 @@ extension KeyService {
   public func removeBudget(_ name: String) async throws(Fault) {
     try erase(.budget, name)
     budgets[name] = nil
+    if batch != nil { batch?.removedBudgets.append(name) }
     await publish()
-    try ledger?.remove("budget/\(name)")
+    if batch == nil { try ledger?.remove("budget/\(name)") }
   }
 
   public func standing(ofBudget name: String) -> Ledger.Standing? { ledger?.standing("budget/\(name)", now: clock.now) }

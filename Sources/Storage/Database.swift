@@ -20,6 +20,9 @@ final class Database {
   private var handle: OpaquePointer?
   private var statements: [UInt: OpaquePointer] = unsafe [:]
 
+  /// Whether a transaction is open.
+  private var isWithin = false
+
   enum Access { case readWrite, readOnly }
 
   init(path: String, _ access: Access) throws(Fault) {
@@ -82,16 +85,32 @@ final class Database {
     }
   }
 
-  /// All or nothing; the commit is on disk when this returns.
+  /// All or nothing; the commit is on disk when this returns, or with that of the transaction that it is within.
   func transaction(_ body: () throws(Fault) -> Void) throws(Fault) {
-    try run("BEGIN IMMEDIATE")
+    if isWithin { return try body() }
+    try begin()
     do {
       try body()
-      try run("COMMIT")
+      try commit()
     } catch {
-      try? run("ROLLBACK")
+      rollBack()
       throw error
     }
+  }
+
+  func begin() throws(Fault) {
+    try run("BEGIN IMMEDIATE")
+    isWithin = true
+  }
+
+  func commit() throws(Fault) {
+    try run("COMMIT")
+    isWithin = false
+  }
+
+  func rollBack() {
+    try? run("ROLLBACK")
+    isWithin = false
   }
 
   private func prepare(_ sql: StaticString) throws(Fault) -> OpaquePointer {

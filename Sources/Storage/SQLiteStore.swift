@@ -74,6 +74,12 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     guard verdict == "ok" else { throw Fault(.storage, "the store is damaged", hint: "restore a backup") }
   }
 
+  // MARK: transactions
+
+  public func begin() throws(Fault) { try database.begin() }
+  public func commit() throws(Fault) { try database.commit() }
+  public func rollBack() { database.rollBack() }
+
   // MARK: blobs
 
   public func blob(_ name: String) throws(Fault) -> [UInt8]? {
@@ -148,6 +154,10 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     try database.run(
       "INSERT INTO provider(name, document, mac) VALUES(?1, ?2, ?3) ON CONFLICT(name) DO UPDATE SET document = ?2, mac = ?3",
       [.text(row.name), .blob(row.document), .blob(row.mac)])
+  }
+
+  public func deleteProvider(_ name: String) throws(Fault) {
+    try database.run("DELETE FROM provider WHERE name = ?1", [.text(name)])
   }
 
   public func providerKeys() throws(Fault) -> [ProviderKey] {

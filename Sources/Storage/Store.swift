@@ -161,8 +161,15 @@ public struct ActivitySegment: Sendable {
 
 /// What is kept. A write has happened durably when its call returns; each call is one transaction.
 ///
+/// Calls between `begin` and `commit` are one transaction together.
+///
 /// Used by one thread. Rows are what somebody with the file could have written: whoever reads them verifies them.
 public protocol Store: AnyObject, Sendable {
+  func begin() throws(Fault)
+  func commit() throws(Fault)
+  /// Forgets all since `begin`.
+  func rollBack()
+
   /// A named blob: the wrapped root key, the keyring.
   func blob(_ name: String) throws(Fault) -> [UInt8]?
   func setBlobs(_ blobs: [(name: String, value: [UInt8])]) throws(Fault)
@@ -175,6 +182,7 @@ public protocol Store: AnyObject, Sendable {
 
   func providers() throws(Fault) -> [ProviderRow]
   func save(_ row: ProviderRow) throws(Fault)
+  func deleteProvider(_ name: String) throws(Fault)
 
   func providerKeys() throws(Fault) -> [ProviderKey]
   func insert(_ key: ProviderKey) throws(Fault)

@@ -17,7 +17,9 @@ struct Arguments {
   /// Throws `.invalidInput` on an unknown option, a missing or unwanted value, or an option given twice.
   init(_ words: [String], options: [Option]) throws(Fault) {
     var rest = words[...]
-    while let word = rest.popFirst() {
+    while var word = rest.popFirst() {
+      // The one short name, which everybody's fingers know.
+      if word == "-f", options.contains(where: { $0.name == "file" }) { word = "--file" }
       // Behind two dashes stands what is not for us.
       if word == "--" {
         operands += rest

@@ -27,15 +27,32 @@ enum Files {
 
   static func environment(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
 
-  /// The content of a small file; nil when there is none.
-  static func read(_ path: String) throws(Fault) -> [UInt8]? {
+  /// The names in the folder `path`; nil where it is none.
+  static func names(in path: String) -> [String]? {
+    guard let folder = unsafe opendir(path) else { return nil }
+    defer { unsafe closedir(folder) }
+    var names: [String] = []
+    while let entry = unsafe readdir(folder) {
+      names.append(
+        unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+          unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
+        })
+    }
+    return names
+  }
+
+  /// The content of a file of less than `max` bytes; nil when there is none.
+  static func read(_ path: String, max: Int = 1 << 20) throws(Fault) -> [UInt8]? {
     let fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else {
       if errno == ENOENT { return nil }
       throw Fault(.system, unsafe "\(path) cannot be read: \(String(cString: strerror(errno)))")
     }
     defer { close(fd) }
-    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    var info = stat()
+    guard unsafe fstat(fd, &info) == 0, info.st_size < max else { throw Fault(.invalidInput, "\(path) is too large") }
+    // What says nothing of its size (a pipe) may have as much as a small file.
+    var bytes = [UInt8](repeating: 0, count: Swift.max(1 << 20, Int(info.st_size) + 1))
     let n = unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(fd, $0.baseAddress!, $0.count) }
     guard n >= 0, n < bytes.count else { throw Fault(.invalidInput, "\(path) cannot be read, or is too large") }
     return Array(bytes[..<n])

@@ -3,7 +3,7 @@ import Primitives
 import Wire
 
 enum ProviderCommands {
-  static let all = [list, add, kinds, ClientCommand.command]
+  static let all = [list, add, remove, kinds, ClientCommand.command]
 
   private static let list = Command(
     path: ["provider", "list"], summary: "list the providers", options: Unsealing.options + [Command.json]
@@ -39,6 +39,15 @@ enum ProviderCommands {
     if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
     Terminal.result("provider '\(name)' is set")
     Terminal.note("next: maskllm provider-key add \(name)")
+  }
+
+  private static let remove = Command(
+    path: ["provider", "remove"], operand: "NAME", summary: "remove a provider; one of the catalogue is as shipped again",
+    options: Unsealing.options
+  ) { arguments throws(Fault) in
+    let name = try arguments.operand("NAME")
+    _ = try AdminLink.open(arguments).call(.delete, "/v1/providers/\(percentEncoded(name))")
+    Terminal.result("provider '\(name)' is removed")
   }
 
   private static let kinds = Command(

@@ -43,6 +43,13 @@ final class RemoteCall: Sendable {
     token.append(to: &message)
     message.append("\r\nContent-Length: \(body.count)\r\nConnection: close\r\n\r\n")
     body.append(to: &message)
+    return try Self.exchange(message, with: base, authorityFile: authorityFile)
+  }
+
+  /// Sends one message to `base` and waits for the answer, on a loop of its own.
+  static func exchange(_ message: consuming ByteBuffer, with base: BaseURL, authorityFile: String?) throws(Fault) -> (
+    status: Int, body: [UInt8]
+  ) {
     let loop = EventLoop()
     let connector = Connector(resolver: NameResolver(), proxy: try ProxySettings(environment: [:]))
     let origin = Origin(

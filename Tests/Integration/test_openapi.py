@@ -92,6 +92,9 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     well("POST", f"/v1/keys/{key}/destroy")
     well("DELETE", f"/v1/rotations/{real}")
     well("DELETE", f"/v1/provider-keys/{real}")
+    assert [a["changed"] for a in well("POST", "/v1/batches", {"calls": [{"method": "PUT", "path": "/v1/teams/t", "document": policy}, {"method": "DELETE", "path": "/v1/providers/second"}]})] == [False, True]
+    well("POST", "/v1/providers", {"name": "second", "base_url": "http://127.0.0.1:1"})
+    well("DELETE", "/v1/providers/second")
     well("DELETE", "/v1/teams/t")
     well("DELETE", "/v1/policies/p")
     documented = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}

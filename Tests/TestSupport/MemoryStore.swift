@@ -23,8 +23,17 @@ public final class MemoryStore: Store, Sendable {
     var isFailing = false
   }
   private let state = Mutex(State())
+  private let before = Mutex<State?>(nil)
 
   public init() {}
+
+  public func begin() throws(Fault) { before.withLock { $0 = state.withLock { $0 } } }
+  public func commit() throws(Fault) { before.withLock { $0 = nil } }
+  public func rollBack() {
+    let old = before.withLock { $0 }
+    if let old { state.withLock { $0 = old } }
+  }
+  public func deleteProvider(_ name: String) throws(Fault) { try write { $0.providers.removeAll { $0.name == name } } }
 
   /// From now on every write fails, as on a full disk.
   public func fail(_ isFailing: Bool) { state.withLock { $0.isFailing = isFailing } }
