@@ -10,6 +10,18 @@ extension AdminAPI {
       (api, r, p) async throws(Fault) in try api.status(r)
     },
     AdminRoute(
+      .get, "vault", .read, .seal, "Read which keys all rests on, and what is still under older ones",
+      gives: .one(VaultDocument.self)
+    ) { (api, r, p) async throws(Fault) in try api.showVault(r) },
+    AdminRoute(
+      .post, "vault/rotate", .change, .seal, "Make the root key, the data key or the pepper anew",
+      gives: .one(VaultDocument.self), takes: .document(VaultRotationDocument.self)
+    ) { (api, r, p) async throws(Fault) in try await api.rotateVault(r) },
+    AdminRoute(
+      .post, "vault/retire", .change, .seal, "Forget data keys and peppers that nothing needs any more",
+      gives: .one(VaultDocument.self), takes: .document(VaultSecretDocument.self)
+    ) { (api, r, p) async throws(Fault) in try await api.retireVaultKeys(r) },
+    AdminRoute(
       .post, "batches", .read, .status, ofTeams: true, "Make many changes as one, or see what they would come to",
       gives: .all(BatchAnswerDocument.self), takes: .document(BatchDocument.self)
     ) { (api, r, p) async throws(Fault) in try await api.doBatch(r) },

@@ -23,13 +23,17 @@ extension Exchange {
     let index: Int
     do throws(Refusal) {
       let presented = try presentedKey(client)
-      let key =
-        UploadTicket.isTicket(presented) ? try redeem(presented, target, parts) : try snapshot.identify(presented)
+      let isTicket = UploadTicket.isTicket(presented)
+      let key = isTicket ? try redeem(presented, target, parts) : try snapshot.identify(presented)
       // Known from here on, so that a key that is no longer in force is recorded with what it is used for.
       index = key.index
       keyID = snapshot.keyID(at: index)
       record.keyVersion = key.version
       try snapshot.decide(key, validAt: record.start)
+      // Once for each key after a new pepper was made.
+      if !isTicket, let renewed = snapshot.renewedHash(of: presented, key) {
+        shard.peppers.rehash(keyID!, version: key.version, hash: renewed.hash, pepperVersion: renewed.pepperVersion)
+      }
     } catch {
       if error == .decoyKey { recordedCode = Refusal.decoyKey.code }
       throw .refused(error.answer, .refused)

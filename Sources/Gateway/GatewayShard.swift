@@ -18,6 +18,12 @@ public protocol LedgerDesk: Sendable {
   func take(_ need: Charges.Need) async -> Ledger.Outcome?
 }
 
+/// Who keeps hashes of keys. Called on the loop's thread; must not block it.
+public protocol PepperDesk: Sendable {
+  /// The text of version `version` of `key` was seen, and has this hash under that pepper.
+  func rehash(_ key: RecordID, version: UInt32, hash: [UInt8], pepperVersion: UInt32)
+}
+
 /// The log line of the data plane that an operator must see. Constant messages, no request data.
 public protocol OperatorLog: Sendable {
   func warn(_ message: String)
@@ -39,6 +45,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let objects: any ObjectDesk
   let leaks: any LeakDesk
   let releases: any ReleaseDesk
+  let peppers: any PepperDesk
   private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
   var edits: [RequestReader.Edit] = []
@@ -59,7 +66,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   public init(
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
     sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk,
-    objects: any ObjectDesk, leaks: any LeakDesk, releases: any ReleaseDesk, log: any OperatorLog,
+    objects: any ObjectDesk, leaks: any LeakDesk, releases: any ReleaseDesk, peppers: any PepperDesk, log: any OperatorLog,
     randomness: any Randomness = SystemRandomness()
   ) {
     self.loop = loop
@@ -74,6 +81,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.objects = objects
     self.leaks = leaks
     self.releases = releases
+    self.peppers = peppers
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     adoptPools(of: snapshot)

@@ -35,6 +35,13 @@ extension Snapshot {
     throw .unknownKey
   }
 
+  /// The hash under the newest pepper of a text that was just found right, where the key is still known by an older one.
+  public func renewedHash(of presented: Span<UInt8>, _ key: PresentedKey) -> (hash: [UInt8], pepperVersion: UInt32)? {
+    guard Int(keys[key.index].pepper) != peppers.count - 1, key.version == keys[key.index].version else { return nil }
+    let pepper = peppers[peppers.count - 1]
+    return (pepper.key.authenticate(presented).bytes, pepper.version)
+  }
+
   /// Whether the key, presented by one of its secrets, is in force.
   public func decide(_ key: PresentedKey, validAt now: Timestamp) throws(Refusal) {
     try decide(key: key.index, validAt: now)

@@ -181,6 +181,12 @@ public final class SQLiteStore: Store, @unchecked Sendable {
       ])
   }
 
+  public func reseal(_ key: ProviderKey) throws(Fault) {
+    try database.run(
+      "UPDATE provider_key_version SET sealed = ?3 WHERE id = ?1 AND version = ?2",
+      [.text(key.id.description), .integer(Int64(key.version)), .blob(key.sealed)])
+  }
+
   public func deleteProviderKey(_ id: RecordID, version: UInt32?) throws(Fault) -> Bool {
     try database.run(
       "DELETE FROM provider_key_version WHERE id = ?1 AND (?2 IS NULL OR version = ?2)",

@@ -186,6 +186,8 @@ public protocol Store: AnyObject, Sendable {
 
   func providerKeys() throws(Fault) -> [ProviderKey]
   func insert(_ key: ProviderKey) throws(Fault)
+  /// Replaces what is sealed in one version.
+  func reseal(_ key: ProviderKey) throws(Fault)
   /// Erases one version, or all, ciphertext included; false when there was none.
   func deleteProviderKey(_ id: RecordID, version: UInt32?) throws(Fault) -> Bool
 

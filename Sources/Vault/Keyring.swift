@@ -21,7 +21,7 @@ final class Keyring: Sendable {
   let entries: [Entry]
   private static let entryLength = 1 + 4 + 32
 
-  private init(_ entries: [Entry]) { self.entries = entries }
+  init(_ entries: [Entry]) { self.entries = entries }
 
   /// Version 1 of every key.
   static func fresh() -> Keyring { Keyring(Purpose.allCases.map { Entry(purpose: $0, version: 1, key: .random(32)) }) }

@@ -8,16 +8,16 @@ public import Storage
 ///
 /// Immutable, so that any thread may use it.
 public final class Vault: Sendable {
-  private let keyring: Keyring
+  let keyring: Keyring
   private let macKey: HMACKey
-  private let randomness: any Randomness
+  let randomness: any Randomness
   /// The suite of new records.
-  private let suite: AEAD
+  let suite: AEAD
 
-  private static let keyringBlob = "keyring"
-  private static let keyringContext = RecordContext(table: "blob", column: "value", record: keyringBlob)
+  static let keyringBlob = "keyring"
+  static let keyringContext = RecordContext(table: "blob", column: "value", record: keyringBlob)
 
-  private init(_ keyring: Keyring, _ randomness: any Randomness, suite: AEAD) {
+  init(_ keyring: Keyring, _ randomness: any Randomness, suite: AEAD) {
     self.keyring = keyring
     self.randomness = randomness
     self.suite = suite
@@ -70,18 +70,25 @@ public final class Vault: Sendable {
   public static func unseal(
     _ wrapped: Wrapped, secret: Span<UInt8>, randomness: any Randomness = SystemRandomness(), suite: AEAD = .aes256GCM
   ) throws(Fault) -> Vault {
+    let root = try root(wrapped, secret: secret)
+    return Vault(try keyring(wrapped, root), randomness, suite: suite)
+  }
+
+  static func root(_ wrapped: Wrapped, secret: Span<UInt8>) throws(Fault) -> SecretBytes {
     let (method, wrappedRoot) = try SealMethod.decode(wrapped.seal)
     let unsealKey = try method.unsealKey(secret)
-    let root: SecretBytes
-    do { root = try Envelope.open(wrappedRoot, key: unsealKey, method.context) } catch {
+    do { return try Envelope.open(wrappedRoot, key: unsealKey, method.context) } catch {
       throw Fault(
         .unsealFailed, method == .keyFile ? "the key file does not open this vault" : "the passphrase does not open this vault",
         hint: "nothing was changed; try again with the right one")
     }
+  }
+
+  static func keyring(_ wrapped: Wrapped, _ root: borrowing SecretBytes) throws(Fault) -> Keyring {
     guard !wrapped.keyring.isEmpty else { throw Fault(.tampered, "the keyring is missing", hint: "restore a backup") }
     do {
       let plain = try Envelope.open(wrapped.keyring, key: root, keyringContext)
-      return Vault(try Keyring.decode(plain), randomness, suite: suite)
+      return try Keyring.decode(plain)
     } catch { throw Fault(.tampered, "the keyring does not open", hint: "it was changed outside maskllm: restore a backup") }
   }
 

@@ -44,7 +44,8 @@ enum CommandTable {
     + ProviderCommands.all + ProviderKeyCommands.all + KeyCommands.all + PolicyCommands.all + BudgetCommands.all
     + PriceCommands.all + TriggerCommands.all + ScheduleCommands.all + RotationCommands.all + ObjectCommands.all
     + ExplainCommands.all
-    + TokenCommands.all + BackupCommands.all + [DoctorCommand.command, ImportCommand.command] + DeclarationCommands.all
+    + TokenCommands.all + BackupCommands.all + VaultCommands.all + [DoctorCommand.command, ImportCommand.command]
+    + DeclarationCommands.all
     + AuditCommands.all
     + RunCommands.all + [
       ScanCommand.command, ActivityCommand.command, CompletionsCommand.command, StatusCommand.version,

@@ -108,6 +108,19 @@ struct ReleaseLink: ReleaseDesk {
   }
 }
 
+struct PepperLink: PepperDesk {
+  let server: Unowned<Server>
+  let control: EventLoop
+  func rehash(_ key: RecordID, version: UInt32, hash: [UInt8], pepperVersion: UInt32) {
+    let server = server
+    control.execute {
+      do throws(Fault) {
+        try server.value.service.rehash(key, version: version, hash: hash, pepperVersion: pepperVersion)
+      } catch { server.value.log.warn("a key could not be hashed with the new pepper: \(error)") }
+    }
+  }
+}
+
 struct ActivityLink: ActivitySink {
   let server: Unowned<Server>
   let control: EventLoop

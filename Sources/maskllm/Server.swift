@@ -70,7 +70,8 @@ final class Server: @unchecked Sendable {
         sink: ActivityLink(server: Unowned(self), control: control), desk: LedgerLink(server: Unowned(self), control: control),
         tokens: TokenLink(keeper: tokens, control: control), objects: ObjectLink(server: Unowned(self), control: control),
         leaks: LeakLink(server: Unowned(self), control: control),
-        releases: ReleaseLink(server: Unowned(self), control: control), log: log)
+        releases: ReleaseLink(server: Unowned(self), control: control),
+        peppers: PepperLink(server: Unowned(self), control: control), log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )
@@ -313,6 +314,8 @@ final class Server: @unchecked Sendable {
       try service.watch()
       try service.keepProfiles()
     } catch { log.warn("what is known of how keys are used could not be kept: \(error)") }
+    // In small steps: what is sealed again holds nobody up.
+    do throws(Fault) { _ = try service.resealSome(50) } catch { log.warn("records could not be sealed again: \(error)") }
     if service.hasVerdicts { await actOnVerdicts() }
     do throws(Fault) { for notice in try await service.keepSchedules() { tell(notice) } } catch {
       log.warn("keys that are due for a new secret could not be rotated: \(error)")

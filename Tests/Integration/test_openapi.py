@@ -95,6 +95,10 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     assert [a["changed"] for a in well("POST", "/v1/batches", {"calls": [{"method": "PUT", "path": "/v1/teams/t", "document": policy}, {"method": "DELETE", "path": "/v1/providers/second"}]})] == [False, True]
     well("POST", "/v1/providers", {"name": "second", "base_url": "http://127.0.0.1:1"})
     well("DELETE", "/v1/providers/second")
+    secret = (gw.data / "unseal.key").read_text()
+    well("GET", "/v1/vault")
+    well("POST", "/v1/vault/rotate", {"what": "pepper", "secret": secret})
+    well("POST", "/v1/vault/retire", {"secret": secret})
     well("DELETE", "/v1/teams/t")
     well("DELETE", "/v1/policies/p")
     documented = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}

@@ -33,6 +33,14 @@ public final class MemoryStore: Store, Sendable {
     let old = before.withLock { $0 }
     if let old { state.withLock { $0 = old } }
   }
+  public func reseal(_ key: ProviderKey) throws(Fault) {
+    try write { state in
+      for i in state.providerKeys.indices where state.providerKeys[i].id == key.id && state.providerKeys[i].version == key.version
+      {
+        state.providerKeys[i] = key
+      }
+    }
+  }
   public func deleteProvider(_ name: String) throws(Fault) { try write { $0.providers.removeAll { $0.name == name } } }
 
   /// From now on every write fails, as on a full disk.
