@@ -101,7 +101,8 @@ let package = Package(
         "TestSupport",
       ]),
     tests(
-      "AdminAPITests", ["AdminAPI", "KeyService", "Vault", "Cryptography", "PolicyEngine", "Primitives", "Wire", "TestSupport"]),
+      "AdminAPITests",
+      ["AdminAPI", "KeyService", "Vault", "Cryptography", "Domain", "PolicyEngine", "Primitives", "Wire", "TestSupport"]),
   ]
 )
 

@@ -13,16 +13,34 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
   private let api: AdminAPI
   private let door: Door
   private let loop: EventLoop
+  private let people: OpenIDDesk?
   // Loop-confined.
   private var failures = FailedTries()
 
   public static let bodyMax = 1 << 20
 
-  public init(api: AdminAPI, door: Door, loop: EventLoop) { (self.api, self.door, self.loop) = (api, door, loop) }
+  /// `people` signs people in, where there is an OpenID provider.
+  public init(api: AdminAPI, door: Door, loop: EventLoop, people: OpenIDDesk? = nil) {
+    (self.api, self.door, self.loop, self.people) = (api, door, loop, people)
+  }
 
   public func handle(_ connection: inout ServerConnection) async throws(IOFailure) -> Bool {
+    let method = connection.head.method
+    let target = String(
+      decoding: [UInt8](copying: connection.inbound.readable.extracting(connection.head.target.range)), as: UTF8.self)
+    let (cookies, csrf) = (Self.field("cookie", connection), Self.field("x-csrf-token", connection))
+    if let people, target.hasPrefix("/oidc/") {
+      let response: AdminResponse
+      do throws(Fault) {
+        // Nothing of it has a body that anybody reads.
+        let request = try AdminRequest(method, target, body: SecretBytes(count: 0) { _ in })
+        response = try await people.answer(request, cookies: cookies, csrf: csrf)
+      } catch { response = api.problem(error) }
+      connection.startBody()
+      return try await send(response, &connection, closing: !connection.isBodyRead)
+    }
     let caller: Caller
-    do throws(Fault) { caller = try identify(&connection) } catch {
+    do throws(Fault) { caller = try identify(&connection, cookies: cookies, csrf: csrf) } catch {
       // Whoever guesses gets slower than whoever mistypes.
       if error == Fault(.unauthorized, ""), connection.head.value(of: .authorization) != nil {
         try await Scope(on: loop).sleep(milliseconds: FailedTries.pause)
@@ -30,9 +48,6 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
       connection.startBody()
       return try await send(api.problem(error), &connection, closing: true)
     }
-    let method = connection.head.method
-    let target = String(
-      decoding: [UInt8](copying: connection.inbound.readable.extracting(connection.head.target.range)), as: UTF8.self)
     let conditions = (Self.field("if-match", connection), Self.field("if-none-match", connection))
     let idempotencyKey = Self.field("idempotency-key", connection)
     connection.startBody()
@@ -59,11 +74,14 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
 
   // MARK: who
 
-  private func identify(_ connection: inout ServerConnection) throws(Fault) -> Caller {
+  private func identify(_ connection: inout ServerConnection, cookies: String?, csrf: String?) throws(Fault) -> Caller {
     if door == .socket {
       let peer = connection.socket.peerUserID
       guard peer == Int64(geteuid()) || peer == 0 else { throw Fault(.forbidden, "this socket is for the server's own user") }
       return .local
+    }
+    if let people, connection.head.value(of: .authorization) == nil, cookies != nil {
+      return try people.caller(cookies, csrf: csrf, isChange: connection.head.method != .get)
     }
     let address = connection.peerAddress()
     let now = monotonicNanoseconds()
@@ -112,6 +130,8 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     // What is answered here is for one reader, and some of it once.
     connection.outbound.append("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
     if let tag = response.entityTag { connection.outbound.append("ETag: \(tag)\r\n") }
+    if let location = response.location { connection.outbound.append("Location: \(location)\r\n") }
+    for cookie in response.cookies { connection.outbound.append("Set-Cookie: \(cookie)\r\n") }
     if response.isRepeated { connection.outbound.append("Idempotency-Replayed: true\r\n") }
     // The query is percent-encoded: nothing in it can end the link.
     if let next = response.next { connection.outbound.append("Link: <\(next)>; rel=\"next\"\r\n") }

@@ -53,6 +53,9 @@ public struct AdminResponse: Sendable {
   public var next: String?
   /// The methods that the caller may use there, where the one that was asked for is none of them.
   public var allowed: [String] = []
+  /// Where a browser is sent, and what it is to keep.
+  public var location: String?
+  public var cookies: [String] = []
   /// Whether it was given before, to the same request.
   public var isRepeated = false
   public init(status: Int, body: [UInt8]) {

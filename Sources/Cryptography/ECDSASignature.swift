@@ -4,6 +4,22 @@ import CCrypto
 public enum ECDSASignature {
   /// Whether `signature` is one of `message` by the key `publicKey`, a SubjectPublicKeyInfo in DER; false for any other key.
   public static func verify(_ signature: Span<UInt8>, of message: Span<UInt8>, publicKey: Span<UInt8>) -> Bool {
+    unsafe PublicKeySignature.verify(signature, of: message, publicKey: publicKey) { key in
+      var name = [CChar](repeating: 0, count: 64)
+      return unsafe EVP_PKEY_get_base_id(key) == EVP_PKEY_EC
+        && EVP_PKEY_get_group_name(key, &name, name.count, nil) == 1
+        && String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) == "prime256v1"
+    }
+  }
+}
+
+/// Signatures that anybody can check.
+enum PublicKeySignature {
+  /// `isRight` says whether a key is of the kind that is wanted; `digest` is 256, 384 or 512 bits of SHA-2.
+  static func verify(
+    _ signature: Span<UInt8>, of message: Span<UInt8>, publicKey: Span<UInt8>, digest: Int = 256,
+    _ isRight: (OpaquePointer) -> Bool
+  ) -> Bool {
     defer { ERR_clear_error() }
     guard !signature.isEmpty, !publicKey.isEmpty else { return false }
     let key = unsafe publicKey.withUnsafeBytes { raw -> OpaquePointer? in
@@ -19,14 +35,10 @@ public enum ECDSASignature {
     }
     guard let key = unsafe key else { return false }
     defer { unsafe EVP_PKEY_free(key) }
-    var name = [CChar](repeating: 0, count: 64)
-    guard unsafe EVP_PKEY_get_base_id(key) == EVP_PKEY_EC,
-      unsafe EVP_PKEY_get_group_name(key, &name, name.count, nil) == 1,
-      String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) == "prime256v1",
-      let context = unsafe EVP_MD_CTX_new()
-    else { return false }
+    guard unsafe isRight(key), let context = unsafe EVP_MD_CTX_new() else { return false }
     defer { unsafe EVP_MD_CTX_free(context) }
-    guard unsafe EVP_DigestVerifyInit(context, nil, EVP_sha256(), nil, key) == 1 else { return false }
+    let hash = unsafe digest == 512 ? EVP_sha512() : digest == 384 ? EVP_sha384() : EVP_sha256()
+    guard unsafe EVP_DigestVerifyInit(context, nil, hash, nil, key) == 1 else { return false }
     return unsafe message.withUnsafeBytes { text in
       unsafe signature.withUnsafeBytes { sig in
         unsafe EVP_DigestVerify(

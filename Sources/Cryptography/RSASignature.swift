@@ -3,6 +3,14 @@ public import Primitives
 
 /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, section 8.2), which JSON Web Tokens call RS256.
 public enum RSASignature {
+  /// Whether `signature` is one of `message` by the key `publicKey`, a SubjectPublicKeyInfo in DER of RSA with 2,048 bits or more; false for
+  /// any other key. `digest` is 256, 384 or 512 bits of SHA-2.
+  static func verify(_ signature: Span<UInt8>, of message: Span<UInt8>, publicKey: Span<UInt8>, digest: Int) -> Bool {
+    unsafe PublicKeySignature.verify(signature, of: message, publicKey: publicKey, digest: digest) { key in
+      unsafe EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) >= 2048
+    }
+  }
+
   /// The signature of `message` with the private key in `pem`, which has to be of RSA with 2,048 bits or more and not encrypted.
   /// Throws `.invalidInput` for any other key.
   public static func sign(_ message: Span<UInt8>, pem: Span<UInt8>) throws(Fault) -> [UInt8] {

@@ -103,6 +103,12 @@ extension KeyService {
     }
   }
 
+  /// Writes down that a person has signed in with the OpenID provider.
+  public func noteSignIn(_ name: String, role: AdminRole, team: String?) throws(Fault) {
+    _ = try requireVault()
+    try audit("person.sign_in", "person/\(name)", ["role": role.rawValue, "team": team ?? ""])
+  }
+
   private static func noToken(_ id: RecordID) -> Fault {
     Fault(.notFound, "there is no admin token \(id)", hint: "see 'maskllm token list'")
   }

@@ -58,18 +58,19 @@ enum Files {
     return Array(bytes[..<n])
   }
 
-  /// The unseal key file, which nobody but its owner may be able to read.
-  static func readKeyFile(_ path: String) throws(Fault) -> SecretBytes {
+  /// A file with a secret, which nobody but its owner may be able to read.
+  static func readKeyFile(_ path: String, what: String = "unseal key file", option: String = "name it with --key-file")
+    throws(Fault) -> SecretBytes
+  {
     let fd = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     guard fd >= 0 else {
       throw Fault(
-        .unsealFailed, unsafe "the unseal key file \(path) cannot be read: \(String(cString: strerror(errno)))",
-        hint: "name it with --key-file")
+        .unsealFailed, unsafe "the \(what) \(path) cannot be read: \(String(cString: strerror(errno)))", hint: option)
     }
     defer { close(fd) }
     var info = stat()
     guard unsafe fstat(fd, &info) == 0, info.st_mode & 0o077 == 0 else {
-      throw Fault(.forbidden, "the unseal key file \(path) can be read by others", hint: "run: chmod 400 \(path)")
+      throw Fault(.forbidden, "the \(what) \(path) can be read by others", hint: "run: chmod 400 \(path)")
     }
     return try Terminal.readSecret(fd: fd)
   }

@@ -27,6 +27,7 @@ final class Server: @unchecked Sendable {
   /// On the control loop, once it runs.
   private(set) var leaks: LeakIntake?
   private let lost = Atomic<Int>(0)
+  private let openIDSecret: [UInt8]?
   private let stop = LoopEvent()
   private let stopped = LoopEvent()
   private var running = 0
@@ -41,6 +42,10 @@ final class Server: @unchecked Sendable {
   init(settings: ServerSettings, dataDirectory: String, store: any Store) throws(Fault) {
     self.settings = settings
     self.dataDirectory = dataDirectory
+    openIDSecret = try settings.admin?.openID?.secretFile.map { (path) throws(Fault) in
+      let secret = try Files.readKeyFile(path, what: "client's secret", option: "set admin.oidc.client_secret_file")
+      return [UInt8](copying: secret.span)
+    }
     let switchboard = Switchboard()
     let log = log
     let environment = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"].reduce(into: [String: String]()) {
@@ -126,10 +131,14 @@ final class Server: @unchecked Sendable {
           service: self.service, version: Version.text, activityLost: { self.lost.load(ordering: .relaxed) },
           flushActivity: { await self.flush() })
         self.leaks = LeakIntake(settings: self.settings.leaks, api: api, outside: self.outside, log: self.log) { self.tell($0) }
+        let people = self.settings.admin?.openID.map {
+          OpenIDDesk($0, secret: self.openIDSecret, service: self.service, outside: self.outside)
+        }
         let adminServer = HTTPServer(
           loop: self.control, handler: AdminHandler(api: api, door: .socket, loop: self.control), limits: adminLimits)
         let networkServer = HTTPServer(
-          loop: self.control, handler: AdminHandler(api: api, door: .network, loop: self.control), limits: adminLimits,
+          loop: self.control, handler: AdminHandler(api: api, door: .network, loop: self.control, people: people),
+          limits: adminLimits,
           tls: networkTLS)
         do throws(Fault) {
           let result = try await demo?.install(in: self.service)

@@ -1,3 +1,4 @@
+import AdminAPI
 import Wire
 import Transport
 import Configuration
@@ -104,6 +105,7 @@ struct ServerSettings {
       }
       (admin!.certificateFile, admin!.keyFile, admin!.clientAuthorityFile) = (adminFiles[0], adminFiles[1], adminFiles[2])
     }
+    try applyOpenID(&s)
     leaks.keysFile = s.text("leaks.github_keys_file")
     leaks.keysAuthorityFile = s.text("leaks.github_keys_ca_file")
     if let url = s.text("leaks.github_keys_url") {
@@ -134,6 +136,42 @@ struct ServerSettings {
   }
 }
 
+extension ServerSettings {
+  private mutating func applyOpenID(_ s: inout Settings) throws(Fault) {
+    let names = ["issuer", "client_id", "client_secret_file", "url", "roles", "scopes", "groups_claim", "ca_file"]
+    var values: [String: String] = [:]
+    for name in names { values[name] = s.text("admin.oidc.\(name)") }
+    let minutes = try s.number("admin.oidc.session_minutes", 1...1440)
+    guard !values.isEmpty || minutes != nil else { return }
+    guard admin != nil else { throw Fault(.invalidInput, "'admin.oidc' means nothing without 'admin.listen'") }
+    guard let issuer = values["issuer"], let client = values["client_id"], let url = values["url"], let roles = values["roles"]
+    else { throw Fault(.invalidInput, "'admin.oidc' needs issuer, client_id, url and roles", hint: "see docs/operations.md") }
+    for (name, text) in [("issuer", issuer), ("url", url)] {
+      // In the clear only to this machine, which BaseURL sees to.
+      guard (try? BaseURL(text)) != nil, name == "issuer" || !text.hasSuffix("/") else {
+        throw Fault(.invalidInput, "'admin.oidc.\(name)' is no URL", hint: "write it as https://login.example.com")
+      }
+    }
+    var mappings: [OpenIDSettings.Mapping] = []
+    for part in roles.split(separator: ",") {
+      let text = String(part.drop { $0 == " " })
+      guard let mapping = OpenIDSettings.Mapping(text) else {
+        throw Fault(
+          .invalidInput, "'admin.oidc.roles' has '\(text.prefix(60))'",
+          hint: "write GROUP=owner, GROUP=operator, GROUP=auditor or GROUP=developer:TEAM, separated by commas")
+      }
+      mappings.append(mapping)
+    }
+    var openID = OpenIDSettings(issuer: issuer, clientID: client, url: url, roles: mappings)
+    openID.secretFile = values["client_secret_file"]
+    openID.scopes = values["scopes"] ?? openID.scopes
+    openID.groupsClaim = values["groups_claim"] ?? openID.groupsClaim
+    openID.authorityFile = values["ca_file"]
+    openID.sessionMinutes = minutes ?? openID.sessionMinutes
+    admin!.openID = openID
+  }
+}
+
 /// The network door of the management side.
 struct AdminSettings {
   var host = "127.0.0.1"
@@ -142,6 +180,8 @@ struct AdminSettings {
   var keyFile: String?
   /// Only clients with a certificate of these authorities are let in.
   var clientAuthorityFile: String?
+  /// Whom people sign in with; nil: tokens only.
+  var openID: OpenIDSettings?
 
   /// Tokens do not travel in the clear.
   func check() throws(Fault) {
