@@ -59,6 +59,9 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
     if isCurrent { push(job) } else { handOver(.job(job)) }
   }
 
+  /// Whether all waits have been ended. Loop-confined.
+  private(set) var isCancelled = false
+
   /// Runs `call` on the loop's thread, soon.
   public func execute(_ call: @escaping @Sendable () -> Void) { handOver(.call(call)) }
 
@@ -192,8 +195,11 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
   /// Ends every idle connection of the loop.
   public func cancelIdle() { unsafe forEachScope { if unsafe $0.pointee.isIdle { unsafe $0.pointee.interrupt(.cancelled) } } }
 
-  /// Ends every wait of the loop.
-  public func cancelAll() { unsafe forEachScope { unsafe $0.pointee.interrupt(.cancelled) } }
+  /// Ends every wait of the loop, also of what has not begun to wait yet: a loop that is asked to stop at its start stops.
+  public func cancelAll() {
+    isCancelled = true
+    unsafe forEachScope { unsafe $0.pointee.interrupt(.cancelled) }
+  }
 
   private func forEachScope(_ body: (ScopePointer) -> Void) {
     var scope = unsafe scopes.pointee.listNext!

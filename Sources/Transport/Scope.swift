@@ -11,6 +11,7 @@ public struct Scope: ~Copyable, @unchecked Sendable {
     self.loop = loop
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(to: ScopeState())
+    unsafe state.pointee.isCancelled = loop.isCancelled
     let head = unsafe loop.scopes
     unsafe state.pointee.listNext = unsafe head.pointee.listNext
     unsafe state.pointee.listPrevious = unsafe head

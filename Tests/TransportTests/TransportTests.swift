@@ -68,6 +68,17 @@ struct EventLoopTests {
     #expect(results.withLock { $0 } == ["slept", "cancelled"])
   }
 
+  @Test("a wait that begins after the loop was asked to end ends at once") func late() {
+    let loop = EventLoop()
+    let results = Mutex<[String]>([])
+    loop.run {
+      loop.cancelAll()
+      let scope = Scope(on: loop)
+      do throws(IOFailure) { try await scope.sleep(milliseconds: 60_000) } catch { results.withLock { $0.append("\(error)") } }
+    }
+    #expect(results.withLock { $0 } == ["cancelled"])
+  }
+
   @Test("thousands of tasks sleeping on one loop all wake") func many() {
     let loop = EventLoop()
     final class Counter: Sendable { let value = Atomic<Int>(0) }
