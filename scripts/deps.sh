@@ -35,6 +35,8 @@ test)
   # The parsers of other languages, to be compared with.
   need nodejs command -v node
   need golang-go command -v go
+  # What checks metrics and alert rules.
+  need prometheus command -v promtool
   ;;
 bench)
   need nginx-light command -v nginx

@@ -13,8 +13,9 @@ import Wire
 public final class AdminAPI: @unchecked Sendable {
   // Belongs to the thread of its key service.
   let service: KeyService
-  private let version: String
+  let version: String
   private let activityLost: @Sendable () -> Int
+  var lost: Int { activityLost() }
   let flushActivity: @Sendable () async -> Void
 
   /// `flushActivity` has the loops hand over what they have recorded, so that a query sees it.
@@ -42,8 +43,9 @@ public final class AdminAPI: @unchecked Sendable {
   }
 
   private func route(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    guard r.path.first == "v1" else { throw Self.noSuchPath }
-    let path = Array(r.path.dropFirst())
+    // Where scrapers look for it.
+    guard r.path.first == "v1" || r.path == ["metrics"] else { throw Self.noSuchPath }
+    let path = r.path == ["metrics"] ? r.path : Array(r.path.dropFirst())
     let open = open(path)
     guard let route = open.first(where: { $0.method == r.method }), let found = route.match(path) else {
       guard !open.isEmpty else { throw Self.noSuchPath }
@@ -84,6 +86,14 @@ public final class AdminAPI: @unchecked Sendable {
         tampered_keys: service.tamperedKeys.map(\.description), tampered_providers: service.tamperedProviders,
         unusable_provider_keys: service.isSealed ? [] : providerKeys.filter { !$0.isUsable }.map(\.key.id.description),
         activity_lost: activityLost()))
+  }
+
+  /// Who serves: this process, alone.
+  func listNodes(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+    let this = NodeDocument(
+      node: "this", version: version, started_at: service.startedAt.rfc3339, event_loops: service.eventLoops,
+      sealed: service.isSealed)
+    return try page(r, of: [this], by: \.node) { $0 }
   }
 
   func unseal(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {

@@ -126,7 +126,8 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
   {
     var response = response
     connection.outbound.append("HTTP/1.1 \(response.status) -\r\nContent-Type: ")
-    connection.outbound.append(response.status < 400 ? "application/json\r\n" : "application/problem+json\r\n")
+    connection.outbound.append(
+      "\(response.mediaType ?? (response.status < 400 ? "application/json" : "application/problem+json"))\r\n")
     // What is answered here is for one reader, and some of it once.
     connection.outbound.append("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
     if let tag = response.entityTag { connection.outbound.append("ETag: \(tag)\r\n") }

@@ -46,6 +46,8 @@ public struct AdminRequest: ~Copyable {
 /// An answer of the management side. `body` may hold a new key's text: whoever sends it wipes it.
 public struct AdminResponse: Sendable {
   public var status: Int
+  /// nil: JSON.
+  public var mediaType: String?
   public var body: [UInt8]
   /// With its quotes; for reading one thing that can be set.
   public var entityTag: String?

@@ -35,6 +35,8 @@ struct AdminRoute: Sendable {
     /// Page by page.
     case list(DocumentType)
     case openAPI
+    /// Prometheus' text format.
+    case metrics
   }
 
   let method: Wire.Method

@@ -10,6 +10,12 @@ extension AdminAPI {
       (api, r, p) async throws(Fault) in try api.status(r)
     },
     AdminRoute(
+      .get, "metrics", .read, .status, "What Prometheus scrapes; also at /metrics", gives: .metrics
+    ) { (api, r, p) async throws(Fault) in try await api.metrics(r) },
+    AdminRoute(
+      .get, "nodes", .read, .status, ofTeams: true, "List who serves", gives: .list(NodeDocument.self)
+    ) { (api, r, p) async throws(Fault) in try api.listNodes(r) },
+    AdminRoute(
       .get, "vault", .read, .seal, "Read which keys all rests on, and what is still under older ones",
       gives: .one(VaultDocument.self)
     ) { (api, r, p) async throws(Fault) in try api.showVault(r) },

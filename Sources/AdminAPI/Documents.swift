@@ -24,6 +24,16 @@ public struct StatusDocument: Codable, Sendable {
   public var activity_lost: Int
 }
 
+/// A process that serves.
+public struct NodeDocument: Codable, Sendable {
+  public var node: String
+  public var version: String
+  public var started_at: String
+  /// Those that have the latest state in force.
+  public var event_loops: Int
+  public var sealed: Bool
+}
+
 /// A provider.
 public struct ProviderDocument: Codable, Sendable {
   public var name: String

@@ -178,6 +178,8 @@ private struct OpenAPIDocument {
       all["200"] = answer(
         ["type": "array", "items": schema(type, isAnswer: true)],
         headers: ["Link": header("`<?...>; rel=\"next\"`, where there is a next page (RFC 8288).")])
+    case .metrics:
+      all["200"] = ["description": "Done.", "content": ["text/plain": ["schema": ["type": "string"]]]]
     case .openAPI: all["200"] = answer(["type": "object"])
     }
     return .object(all)

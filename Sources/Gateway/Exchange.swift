@@ -1,3 +1,4 @@
+import Synchronization
 import Audit
 import Domain
 import PolicyEngine
@@ -130,14 +131,21 @@ struct Exchange: ~Copyable {
     } catch { return try await end(error, &client) }
   }
 
-  /// `GET /healthz`: alive, and whether the vault is open. Not recorded.
+  /// `GET /livez`: alive. `GET /healthz`: whether it serves, and what of it does not work. Not recorded.
   private func health(_ client: borrowing ServerConnection) -> StaticString? {
-    guard client.head.method == .get, client.inbound.readable.extracting(client.head.target.range).equals("/healthz") else {
-      return nil
+    guard client.head.method == .get else { return nil }
+    let target = client.inbound.readable.extracting(client.head.target.range)
+    if target.equals("/livez") { return Self.healthy }
+    guard target.equals("/healthz") else { return nil }
+    if shard.snapshot.isSealed {
+      return "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nsealed\n"
     }
-    return shard.snapshot.isSealed
-      ? "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nsealed\n"
-      : "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n"
+    return shard.health.isDegraded.load(ordering: .relaxed)
+      ? "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\ndegraded\n" : Self.healthy
+  }
+
+  private static var healthy: StaticString {
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n"
   }
 
   private mutating func carry(_ client: inout ServerConnection) async throws(Ending) -> Bool {

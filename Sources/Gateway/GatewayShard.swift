@@ -4,6 +4,7 @@ public import PolicyEngine
 public import Primitives
 import Providers
 public import Storage
+public import Synchronization
 public import Transport
 public import Wire
 
@@ -16,6 +17,13 @@ public protocol ActivitySink: Sendable {
 public protocol LedgerDesk: Sendable {
   /// Takes `need` from the ledger, durably; nil when the ledger cannot be written.
   func take(_ need: Charges.Need) async -> Ledger.Outcome?
+}
+
+/// Whether the process serves as it should, beyond what a snapshot says. Shared by all loops.
+public final class GatewayHealth: Sendable {
+  /// The store cannot be written: requests go on, and what they came to is not recorded.
+  public let isDegraded = Atomic<Bool>(false)
+  public init() {}
 }
 
 /// Who keeps hashes of keys. Called on the loop's thread; must not block it.
@@ -46,6 +54,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let leaks: any LeakDesk
   let releases: any ReleaseDesk
   let peppers: any PepperDesk
+  let health: GatewayHealth
   private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
   var edits: [RequestReader.Edit] = []
@@ -66,7 +75,8 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   public init(
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
     sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk,
-    objects: any ObjectDesk, leaks: any LeakDesk, releases: any ReleaseDesk, peppers: any PepperDesk, log: any OperatorLog,
+    objects: any ObjectDesk, leaks: any LeakDesk, releases: any ReleaseDesk, peppers: any PepperDesk, health: GatewayHealth,
+    log: any OperatorLog,
     randomness: any Randomness = SystemRandomness()
   ) {
     self.loop = loop
@@ -82,6 +92,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.leaks = leaks
     self.releases = releases
     self.peppers = peppers
+    self.health = health
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     adoptPools(of: snapshot)

@@ -8,6 +8,7 @@ extension KeyService {
   public func keep(_ segment: ActivitySegment) throws(Fault) {
     var segment = segment
     segment.number = try store.append(segment)
+    traffic.count(segment) { providersByName[$0] != nil }
     try judge(segment)
   }
 

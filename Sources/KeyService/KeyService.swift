@@ -49,7 +49,9 @@ public final class KeyService: @unchecked Sendable {
   public internal(set) var runs: [RecordID: RotationRun] = [:]
   var advancing: Set<RecordID> = []
   /// Since when this process sees the traffic.
-  let startedAt: Timestamp
+  public let startedAt: Timestamp
+  /// How many event loops have the last snapshot in force.
+  public private(set) var eventLoops = 0
   /// Made a moment ago and not kept yet.
   var pendingObjects: [ObjectPlace: ProviderObject] = [:]
   public internal(set) var tokens: [RecordID: AdminToken] = [:]
@@ -70,6 +72,8 @@ public final class KeyService: @unchecked Sendable {
   public internal(set) var ownTriggers: [String: Trigger] = [:]
   /// The changes that are being made as one.
   var batch: Batch?
+  /// What went through since the process started.
+  public internal(set) var traffic = TrafficMeter()
   /// nil until something is judged.
   var engine: TriggerEngine?
   /// The number of the last segment that was judged.
@@ -239,6 +243,7 @@ public final class KeyService: @unchecked Sendable {
   @discardableResult public func publish() async -> Int {
     if batch != nil { return 0 }
     let acknowledged = await sink.publish(snapshot())
+    eventLoops = acknowledged
     due = nextMoment(after: clock.now)
     return acknowledged
   }

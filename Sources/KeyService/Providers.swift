@@ -15,7 +15,7 @@ extension KeyService {
   public func setProvider(_ provider: Provider) async throws(Fault) {
     let vault = try requireVault()
     try ProviderName.validate(provider.name)
-    guard !["healthz", "leaks", "resolver"].contains(provider.name) else {
+    guard !["healthz", "livez", "leaks", "resolver"].contains(provider.name) else {
       throw Fault(.invalidInput, "the name '\(provider.name)' is taken by the gateway itself")
     }
     guard catalogue[provider.kind] != nil else {

@@ -38,6 +38,7 @@ public struct ChildProcess: Sendable {
     unsafe sigemptyset(&none)
     unsafe sigemptyset(&usual)
     unsafe sigaddset(&usual, SIGPIPE)
+    unsafe sigaddset(&usual, SIGXFSZ)
     unsafe posix_spawnattr_setsigmask(&attributes, &none)
     unsafe posix_spawnattr_setsigdefault(&attributes, &usual)
     unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))

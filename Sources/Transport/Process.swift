@@ -7,9 +7,11 @@ public func hardenProcess() throws(Fault) {
   guard linux_harden() == 0 else { throw Fault(.system, "core dumps cannot be switched off") }
 }
 
-/// Blocks the signals that stop or reload a server, in this thread and those it starts, and ignores SIGPIPE.
+/// Blocks the signals that stop or reload a server, in this thread and those it starts, and ignores SIGPIPE and SIGXFSZ.
 public func blockServerSignals() {
   signal(SIGPIPE, SIG_IGN)
+  // A file that may not grow is an error of a write, not the end.
+  signal(SIGXFSZ, SIG_IGN)
   var set = serverSignals()
   unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
 }

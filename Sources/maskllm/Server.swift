@@ -27,6 +27,7 @@ final class Server: @unchecked Sendable {
   /// On the control loop, once it runs.
   private(set) var leaks: LeakIntake?
   private let lost = Atomic<Int>(0)
+  private let health = GatewayHealth()
   private let openIDSecret: [UInt8]?
   private let stop = LoopEvent()
   private let stopped = LoopEvent()
@@ -76,7 +77,7 @@ final class Server: @unchecked Sendable {
         tokens: TokenLink(keeper: tokens, control: control), objects: ObjectLink(server: Unowned(self), control: control),
         leaks: LeakLink(server: Unowned(self), control: control),
         releases: ReleaseLink(server: Unowned(self), control: control),
-        peppers: PepperLink(server: Unowned(self), control: control), log: log)
+        peppers: PepperLink(server: Unowned(self), control: control), health: health, log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )
@@ -251,7 +252,11 @@ final class Server: @unchecked Sendable {
   // MARK: activity
 
   func keep(_ segment: ActivitySegment) {
-    do { try service.keep(segment) } catch {
+    do {
+      try service.keep(segment)
+      health.isDegraded.store(false, ordering: .relaxed)
+    } catch {
+      health.isDegraded.store(true, ordering: .relaxed)
       lost.add(segment.count, ordering: .relaxed)
       log.warn("activity could not be kept: \(error)")
     }

@@ -261,6 +261,7 @@ class TestWhatIsRefused:
         server = running(Process, ["serve", "--data", data, "--listen", "127.0.0.1:0"])
         assert code_of(raw(server.port, post(CHAT, "mk_x"))) == "sealed"
         assert raw(server.port, b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").endswith(b"sealed\n")
+        assert raw(server.port, b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").endswith(b"ok\n"), "alive, though sealed"
         assert json.loads(cli(data, "status", "--json"))["sealed"] is True
         wrong = cli(data, "unseal", input="wrong passphrase\n", check=False)
         assert wrong.returncode == 1 and "does not open this vault" in wrong.stderr
@@ -803,3 +804,10 @@ class TestProxy:
         assert status_of(raw(gw.port, post(CHAT, gw.key()))) == 502
         wait_until(lambda: "the proxy refused the tunnel" in gw.output, "the reason in the log")
         listener.close()
+
+
+def test_a_server_that_is_asked_to_stop_at_its_start_stops(tmp_path):
+    cli(tmp_path / "data", "init")
+    for _ in range(8):
+        server = Process(["serve", "--data", tmp_path / "data", "--listen", "127.0.0.1:0", "--loops", "4"])
+        assert server.stop() == 0, server.output

@@ -28,7 +28,7 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
         return answer
 
     policy, later = {"providers": ["up"], "limits": {"requests_per_minute": 600}}, "2100-01-01T00:00:00Z"
-    for path in ("status", "openapi.json", "providers", "providers/up", "provider-kinds", "provider-keys", "keys", "connectors", "objects", "audit", "triggers", "triggers/leaked"):
+    for path in ("status", "metrics", "nodes", "openapi.json", "providers", "providers/up", "provider-kinds", "provider-keys", "keys", "connectors", "objects", "audit", "triggers", "triggers/leaked"):
         well("GET", f"/v1/{path}")
     well("POST", "/v1/providers", {"name": "second", "kind": "openai", "base_url": "http://127.0.0.1:1"})
     real = well("POST", "/v1/provider-keys?provider=second&name=main", body=b"made-up-real-key")["id"]
@@ -106,6 +106,7 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     assert documented - done == {("POST", "/v1/unseal"), ("POST", "/v1/rotations/{provider_key}/confirm"), ("POST", "/v1/keys/{id}/deliver")}
 
 
+@pytest.mark.timeout(900)
 def test_thousands_of_cases_break_nothing_and_are_answered_as_documented(gw, tmp_path):
     token = gw.token("--role", "owner")
     gw.cli("policy", "set", "p", "--provider", "up")
@@ -115,7 +116,7 @@ def test_thousands_of_cases_break_nothing_and_are_answered_as_documented(gw, tmp
     # That every operation refuses who has no token, and who has a wrong one, is in test_admin.py: ten wrong ones a minute are all that is looked at.
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", f"--config-file={HERE / 'schemathesis.toml'}", "run", str(ROOT / "docs/openapi.json"), "--url", gw.admin_url,
-         "-H", f"Authorization: Bearer {token}", "--seed", "6", "--workers", "2", "--max-examples", os.environ.get("MASKLLM_SCHEMATHESIS_EXAMPLES", "5"),
+         "-H", f"Authorization: Bearer {token}", "--seed", "6", "--workers", "2", "--max-examples", os.environ.get("MASKLLM_SCHEMATHESIS_EXAMPLES", "3"),
          "--phases", "examples,coverage,fuzzing", "--exclude-checks", "ignored_auth", "--no-color"],
         cwd=tmp_path, capture_output=True, text=True, timeout=1200,
         env={**os.environ, "MASKLLM_OWN_TOKEN_ID": key_id(token), "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(HERE)})

@@ -1,0 +1,155 @@
+import Audit
+import Domain
+import KeyService
+import PolicyEngine
+import Primitives
+import Providers
+import Transport
+
+// What Prometheus scrapes.
+extension AdminAPI {
+  func metrics(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    try allow(r, query: [])
+    await flushActivity()
+    var text = ExpositionText()
+    state(&text)
+    traffic(service.traffic, &text)
+    if !service.isSealed {
+      keys(&text)
+      budgets(&text)
+    }
+    process(&text)
+    var response = AdminResponse(status: 200, body: Array(text.text.utf8))
+    response.mediaType = ExpositionText.mediaType
+    return response
+  }
+
+  private func state(_ text: inout ExpositionText) {
+    text.family("maskllm_build_info", .gauge, "The version that runs.")
+    text.sample("maskllm_build_info", [("version", version)], "1")
+    text.family("maskllm_sealed", .gauge, "Whether the vault is sealed, so that nothing is served.")
+    text.sample("maskllm_sealed", [], service.isSealed ? "1" : "0")
+    text.family("maskllm_event_loops", .gauge, "Event loops that have the latest state in force.")
+    text.sample("maskllm_event_loops", [], "\(service.eventLoops)")
+    text.family("maskllm_activity_lost_total", .counter, "Requests whose record was lost because the store did not keep up.")
+    text.sample("maskllm_activity_lost_total", [], "\(lost)")
+    text.family("maskllm_tampered_records", .gauge, "Records that were changed outside maskllm, and are not used.")
+    text.sample("maskllm_tampered_records", [], "\(service.tamperedKeys.count + service.tamperedProviders.count)")
+  }
+
+  private func traffic(_ meter: TrafficMeter, _ text: inout ExpositionText) {
+    text.family(
+      "maskllm_requests_total", .counter, "Requests, by provider, endpoint class, how they ended and what the client was told.")
+    for (request, count) in meter.requests.sorted(by: { "\($0.key)" < "\($1.key)" }) {
+      text.sample(
+        "maskllm_requests_total",
+        [
+          ("provider", request.provider), ("endpoint", request.endpoint), ("outcome", request.outcome),
+          ("status", "\(request.status)xx"),
+        ], "\(count)")
+    }
+    text.family("maskllm_refusals_total", .counter, "Requests that the gateway refused, by why.")
+    for (code, count) in meter.refusals.sorted(by: { $0.key < $1.key }) {
+      text.sample("maskllm_refusals_total", [("code", code)], "\(count)")
+    }
+    let uses = meter.uses.sorted { $0.key < $1.key }
+    text.family("maskllm_tokens_total", .counter, "Tokens, by provider and kind.")
+    for (provider, use) in uses {
+      for (kind, count) in use.tokens.sorted(by: { $0.key < $1.key }) {
+        text.sample("maskllm_tokens_total", [("provider", provider), ("kind", kind)], "\(count)")
+      }
+    }
+    func counter(_ name: String, _ help: String, _ value: (TrafficMeter.Use) -> String) {
+      text.family(name, .counter, help)
+      for (provider, use) in uses { text.sample(name, [("provider", provider)], value(use)) }
+    }
+    counter("maskllm_cost_dollars_total", "What requests came to, as far as prices are known.") {
+      NanoDollars($0.nanoDollars).dollars
+    }
+    counter("maskllm_request_bytes_total", "Bytes of content from clients.") { "\($0.bytesIn)" }
+    counter("maskllm_response_bytes_total", "Bytes of content to clients.") { "\($0.bytesOut)" }
+    text.family("maskllm_request_duration_seconds", .histogram, "From the request's head to the last byte of the answer.")
+    for (provider, use) in uses { text.histogram("maskllm_request_duration_seconds", [("provider", provider)], use.durations) }
+    text.family("maskllm_first_byte_seconds", .histogram, "From the request's head to the provider's first byte.")
+    for (provider, use) in uses { text.histogram("maskllm_first_byte_seconds", [("provider", provider)], use.firstBytes) }
+  }
+
+  private func keys(_ text: inout ExpositionText) {
+    text.family("maskllm_masked_keys", .gauge, "Masked keys, by state.")
+    let keys = (try? service.listKeys()) ?? []
+    let states = Dictionary(grouping: keys) { service.isExpired($0) && $0.state == .active ? "expired" : $0.state.rawValue }
+    for state in MaskedKey.State.allCases.map(\.rawValue) + ["expired"] {
+      text.sample("maskllm_masked_keys", [("state", state)], "\(states[state]?.count ?? 0)")
+    }
+    text.family("maskllm_provider_keys", .gauge, "Provider keys, by provider and state.")
+    let providerKeys = ((try? service.listProviderKeys()) ?? []).map { document($0.key, isUsable: $0.isUsable) }
+    for (place, found) in Dictionary(grouping: providerKeys, by: { "\($0.provider) \($0.state)" }).sorted(by: { $0.key < $1.key })
+    {
+      let parts = place.split(separator: " ").map(String.init)
+      text.sample("maskllm_provider_keys", [("provider", parts[0]), ("state", parts[1])], "\(found.count)")
+    }
+  }
+
+  private func budgets(_ text: inout ExpositionText) {
+    let standings = service.budgets.keys.sorted().compactMap { name in service.standing(ofBudget: name).map { (name, $0) } }
+    func gauge(_ name: String, _ help: String, _ value: (Ledger.Standing) -> Int64) {
+      text.family(name, .gauge, help)
+      for (budget, standing) in standings {
+        text.sample(name, [("budget", budget)], NanoDollars(value(standing)).dollars)
+      }
+    }
+    gauge("maskllm_budget_limit_dollars", "What a budget has in the window in force.") { $0.limit }
+    gauge("maskllm_budget_spent_dollars", "What of it is spent.") { $0.spent }
+    gauge("maskllm_budget_held_dollars", "What of it is held by requests in flight.") { $0.held }
+  }
+
+  private func process(_ text: inout ExpositionText) {
+    let own = ProcessFigures()
+    text.family("process_start_time_seconds", .gauge, "When the process started, since 1970.")
+    text.sample("process_start_time_seconds", [], "\(Double(service.startedAt.milliseconds) / 1000)")
+    text.family("process_cpu_seconds_total", .counter, "Processor time, of the user and the system.")
+    text.sample("process_cpu_seconds_total", [], "\(own.cpuSeconds)")
+    text.family("process_resident_memory_bytes", .gauge, "Memory that is in use.")
+    text.sample("process_resident_memory_bytes", [], "\(own.residentBytes)")
+    text.family("process_open_fds", .gauge, "Open file descriptors.")
+    text.sample("process_open_fds", [], "\(own.openFiles)")
+    text.family("process_max_fds", .gauge, "How many there may be.")
+    text.sample("process_max_fds", [], "\(own.openFilesMax)")
+  }
+}
+
+/// Prometheus' text format, version 0.0.4.
+struct ExpositionText {
+  enum Kind: String { case counter, gauge, histogram }
+
+  static let mediaType = "text/plain; version=0.0.4; charset=utf-8"
+  private(set) var text = ""
+
+  mutating func family(_ name: String, _ kind: Kind, _ help: String) {
+    text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind.rawValue)\n"
+  }
+
+  mutating func sample(_ name: String, _ labels: [(String, String)], _ value: String) {
+    text += name
+    if !labels.isEmpty {
+      text += "{\(labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ","))}"
+    }
+    text += " \(value)\n"
+  }
+
+  mutating func histogram(_ name: String, _ labels: [(String, String)], _ histogram: TrafficMeter.Histogram) {
+    var total = 0
+    for (bound, count) in zip(TrafficMeter.Histogram.bounds, histogram.counts) {
+      total += count
+      sample("\(name)_bucket", labels + [("le", "\(bound)")], "\(total)")
+    }
+    total += histogram.counts.last ?? 0
+    sample("\(name)_bucket", labels + [("le", "+Inf")], "\(total)")
+    sample("\(name)_sum", labels, "\(histogram.seconds)")
+    sample("\(name)_count", labels, "\(total)")
+  }
+
+  private static func escaped(_ text: String) -> String {
+    text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+  }
+}
