@@ -27,14 +27,13 @@ extension AdminAPI {
   private func state(_ text: inout ExpositionText) {
     text.family("maskllm_build_info", .gauge, "The version that runs.")
     text.sample("maskllm_build_info", [("version", version)], "1")
-    text.family("maskllm_sealed", .gauge, "Whether the vault is sealed, so that nothing is served.")
-    text.sample("maskllm_sealed", [], service.isSealed ? "1" : "0")
-    text.family("maskllm_event_loops", .gauge, "Event loops that have the latest state in force.")
-    text.sample("maskllm_event_loops", [], "\(service.eventLoops)")
-    text.family("maskllm_activity_lost_total", .counter, "Requests whose record was lost because the store did not keep up.")
-    text.sample("maskllm_activity_lost_total", [], "\(lost)")
-    text.family("maskllm_tampered_records", .gauge, "Records that were changed outside maskllm, and are not used.")
-    text.sample("maskllm_tampered_records", [], "\(service.tamperedKeys.count + service.tamperedProviders.count)")
+    text.single("maskllm_sealed", .gauge, "Whether the vault is sealed, so that nothing is served.", service.isSealed ? "1" : "0")
+    text.single("maskllm_event_loops", .gauge, "Event loops that have the latest state in force.", "\(service.eventLoops)")
+    text.single(
+      "maskllm_activity_lost_total", .counter, "Requests whose record was lost because the store did not keep up.", "\(lost)")
+    text.single(
+      "maskllm_tampered_records", .gauge, "Records that were changed outside maskllm, and are not used.",
+      "\(service.tamperedKeys.count + service.tamperedProviders.count)")
   }
 
   private func traffic(_ meter: TrafficMeter, _ text: inout ExpositionText) {
@@ -105,16 +104,13 @@ extension AdminAPI {
 
   private func process(_ text: inout ExpositionText) {
     let own = ProcessFigures()
-    text.family("process_start_time_seconds", .gauge, "When the process started, since 1970.")
-    text.sample("process_start_time_seconds", [], "\(Double(service.startedAt.milliseconds) / 1000)")
-    text.family("process_cpu_seconds_total", .counter, "Processor time, of the user and the system.")
-    text.sample("process_cpu_seconds_total", [], "\(own.cpuSeconds)")
-    text.family("process_resident_memory_bytes", .gauge, "Memory that is in use.")
-    text.sample("process_resident_memory_bytes", [], "\(own.residentBytes)")
-    text.family("process_open_fds", .gauge, "Open file descriptors.")
-    text.sample("process_open_fds", [], "\(own.openFiles)")
-    text.family("process_max_fds", .gauge, "How many there may be.")
-    text.sample("process_max_fds", [], "\(own.openFilesMax)")
+    text.single(
+      "process_start_time_seconds", .gauge, "When the process started, since 1970.",
+      "\(Double(service.startedAt.milliseconds) / 1000)")
+    text.single("process_cpu_seconds_total", .counter, "Processor time, of the user and the system.", "\(own.cpuSeconds)")
+    text.single("process_resident_memory_bytes", .gauge, "Memory that is in use.", "\(own.residentBytes)")
+    text.single("process_open_fds", .gauge, "Open file descriptors.", "\(own.openFiles)")
+    text.single("process_max_fds", .gauge, "How many there may be.", "\(own.openFilesMax)")
   }
 }
 
@@ -127,6 +123,12 @@ struct ExpositionText {
 
   mutating func family(_ name: String, _ kind: Kind, _ help: String) {
     text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind.rawValue)\n"
+  }
+
+  /// A family of one sample.
+  mutating func single(_ name: String, _ kind: Kind, _ help: String, _ value: String) {
+    family(name, kind, help)
+    sample(name, [], value)
   }
 
   mutating func sample(_ name: String, _ labels: [(String, String)], _ value: String) {
