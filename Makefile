@@ -30,7 +30,7 @@ serve: build ## build, start the gateway on its embedded default, and print a re
 test: deps-test ## run every test: units, the corpora, the SDKs, real processes
 	swift build --build-tests
 	swift test --skip-build
-	$(PYTHON) -m pytest -q Tests/Integration
+	$(PYTHON) -m pytest -q -n 3 --dist worksteal Tests/Integration
 
 check: lint test fuzz ## what a change has to pass: format, floors, house rules, tests, some fuzzing
 

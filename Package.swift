@@ -52,7 +52,7 @@ let package = Package(
     // Floor 4
     floor("Vault", ["Primitives", "Cryptography", "Domain", "Storage"]),
     floor("PolicyEngine", ["Primitives", "Cryptography", "Domain", "Wire", "Storage", "Providers"]),
-    floor("Audit", ["Primitives", "Domain", "Providers", "Storage"]),
+    floor("Audit", ["Primitives", "Cryptography", "Domain", "Providers", "Storage"]),
     floor("Leaks", ["Primitives", "Domain", "Providers", "CPCRE2"]),
     // Floor 5
     floor("KeyService", ["Primitives", "Cryptography", "Domain", "Storage", "Providers", "Vault", "PolicyEngine", "Audit"]),
@@ -93,7 +93,7 @@ let package = Package(
       "PolicyEngineTests",
       ["PolicyEngine", "Providers", "Cryptography", "Domain", "Wire", "Storage", "Primitives", "TestSupport"]),
     tests("LeaksTests", ["Leaks", "Domain", "Providers", "Primitives", "TestSupport"]),
-    tests("AuditTests", ["Audit", "Domain", "Providers", "Storage", "Primitives", "TestSupport"]),
+    tests("AuditTests", ["Audit", "Cryptography", "Domain", "Providers", "Storage", "Primitives", "TestSupport"]),
     tests(
       "KeyServiceTests",
       [

@@ -167,27 +167,6 @@ extension AdminAPI {
     let receipt = try await service.revoke(selection, reason: document.reason, isRehearsal: document.rehearse ?? false)
     return try encode(ReceiptDocument(receipt))
   }
-
-  // MARK: audit
-
-  func audit(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    try allow(r, query: ["act", "subject"] + Page.parameters)
-    let page = try Page(r, usual: 50)
-    var before = Int64.max
-    if let after = page.after {
-      guard let number = Int64(after), number > 0 else { throw Page.badCursor }
-      before = number
-    }
-    let entries = try service.auditLog().entries(
-      act: r.query["act"], subject: r.query["subject"], before: before, limit: page.limit)
-    var response = try encode(
-      entries.map {
-        AuditDocument(
-          number: $0.number, at: $0.at.rfc3339, actor: $0.actor, act: $0.act, subject: $0.subject, details: $0.details)
-      })
-    if entries.count == page.limit, let last = entries.last { response.next = page.next("\(last.number)") }
-    return response
-  }
 }
 
 extension ReceiptDocument {

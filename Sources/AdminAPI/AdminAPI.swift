@@ -99,6 +99,7 @@ public final class AdminAPI: @unchecked Sendable {
   func unseal(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     try service.unseal(secret: r.body.span)
+    try service.noteUnsealed()
     await service.publish()
     return AdminResponse(status: 204, body: [])
   }

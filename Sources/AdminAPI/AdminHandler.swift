@@ -91,7 +91,11 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     // Nothing is no guess.
     let token = try Self.token(connection)
     do throws(Fault) { return try api.service.caller(token, from: address) } catch {
-      if error == Fault(.unauthorized, "") { failures.note(address, now: now) }
+      if error == Fault(.unauthorized, ""), failures.note(address, now: now) {
+        try api.service.noteRefusal(
+          "event.guessing", "network/\(address?.description ?? "")",
+          ["wrong_tokens": "\(FailedTries.max)", "within_seconds": "60"])
+      }
       throw error
     }
   }
@@ -175,13 +179,15 @@ struct FailedTries {
     return place.count < Self.max || now - place.since >= Self.window
   }
 
-  mutating func note(_ address: NetworkAddress?, now: UInt64) {
-    guard let address else { return }
+  /// Whether this was the one too many.
+  mutating func note(_ address: NetworkAddress?, now: UInt64) -> Bool {
+    guard let address else { return false }
     var place = places[address.neighbourhood] ?? (0, now)
     if now - place.since >= Self.window { place = (0, now) }
     place.count += 1
     // Full of others: the oldest go.
     if places.count >= Self.placesMax { places = places.filter { now - $0.value.since < Self.window } }
     if places.count < Self.placesMax { places[address.neighbourhood] = place }
+    return place.count == Self.max
   }
 }

@@ -35,8 +35,10 @@ struct AdminRoute: Sendable {
     /// Page by page.
     case list(DocumentType)
     case openAPI
-    /// Prometheus' text format.
-    case metrics
+    /// Something else than JSON, of this media type.
+    case text(String)
+    /// Lines, page by page, in one of these media types.
+    case lines([String])
   }
 
   let method: Wire.Method

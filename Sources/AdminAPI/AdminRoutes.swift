@@ -5,13 +5,12 @@ import Wire
 
 extension AdminAPI {
   /// All of it. Who may ask for what is decided here and nowhere else.
-  static let routes: [AdminRoute] = [
+  static let routes = managing + watching
+
+  private static let managing: [AdminRoute] = [
     AdminRoute(.get, "status", .read, .status, ofTeams: true, "How the server is", gives: .one(StatusDocument.self)) {
       (api, r, p) async throws(Fault) in try api.status(r)
     },
-    AdminRoute(
-      .get, "metrics", .read, .status, "What Prometheus scrapes; also at /metrics", gives: .metrics
-    ) { (api, r, p) async throws(Fault) in try await api.metrics(r) },
     AdminRoute(
       .get, "nodes", .read, .status, ofTeams: true, "List who serves", gives: .list(NodeDocument.self)
     ) { (api, r, p) async throws(Fault) in try api.listNodes(r) },
@@ -268,10 +267,6 @@ extension AdminAPI {
       gives: .all(LeakVerdictDocument.self), takes: .reports(LeakReportDocument.self)
     ) { (api, r, p) async throws(Fault) in try await api.reportLeaks(r) },
     AdminRoute(
-      .get, "audit", .read, .audit, "List what was done, the latest first", gives: .list(AuditDocument.self),
-      query: ["act", "subject"]
-    ) { (api, r, p) async throws(Fault) in try api.audit(r) },
-    AdminRoute(
       .put, "keys/{id}", .change, .keys, ofTeams: true, "Give a masked key another policy, team or shared policy",
       gives: .one(KeyDocument.self), takes: .document(GrantDocument.self)
     ) { (api, r, p) async throws(Fault) in
@@ -360,11 +355,6 @@ extension AdminAPI {
       .post, "explain", .read, .policies, "Say what would happen to a request, rule by rule",
       gives: .one(ExplanationDocument.self), takes: .document(ExplainDocument.self)
     ) { (api, r, p) async throws(Fault) in try api.explain(r) },
-    AdminRoute(
-      .get, "activity", .read, .activity, ofTeams: true, "List requests, the latest first", gives: .list(ActivityDocument.self),
-      query: ["key", "provider", "from", "to"]
-    ) { (api, r, p) async throws(Fault) in try await api.activity(r)
-    },
     AdminRoute(.post, "checkups", .read, .status, "Look for what is wrong", gives: .all(Check.self)) {
       (api, r, p) async throws(Fault) in try await api.checkUp(r)
     },

@@ -115,16 +115,6 @@ public struct ThrottleDocument: Codable, Sendable {
   }
 }
 
-/// Something that was done, or that happened.
-public struct AuditDocument: Codable, Sendable {
-  public var number: Int64
-  public var at: String
-  public var actor: String
-  public var act: String
-  public var subject: String
-  public var details: [String: String]
-}
-
 /// How a provider key shares requests with the others.
 public struct PoolDocument: Codable, Sendable {
   public var weight: Int?

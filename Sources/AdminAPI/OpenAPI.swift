@@ -178,8 +178,14 @@ private struct OpenAPIDocument {
       all["200"] = answer(
         ["type": "array", "items": schema(type, isAnswer: true)],
         headers: ["Link": header("`<?...>; rel=\"next\"`, where there is a next page (RFC 8288).")])
-    case .metrics:
-      all["200"] = ["description": "Done.", "content": ["text/plain": ["schema": ["type": "string"]]]]
+    case .text(let mediaType):
+      all["200"] = ["description": "Done.", "content": .object([mediaType: ["schema": ["type": "string"]]])]
+    case .lines(let mediaTypes):
+      let content = mediaTypes.map { ($0, ["schema": ["type": "string"]] as JSONTree) }
+      all["200"] = [
+        "description": "Done.", "content": .object(Dictionary(uniqueKeysWithValues: content)),
+        "headers": ["Link": header("`<?...>; rel=\"next\"`, where there is a next page (RFC 8288).")],
+      ]
     case .openAPI: all["200"] = answer(["type": "object"])
     }
     return .object(all)
@@ -236,5 +242,10 @@ extension AdminRoute {
 }
 
 extension AdminRoute.Given {
-  fileprivate var isPage: Bool { if case .list = self { true } else { false } }
+  fileprivate var isPage: Bool {
+    switch self {
+    case .list, .lines: true
+    default: false
+    }
+  }
 }

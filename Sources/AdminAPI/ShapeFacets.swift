@@ -62,7 +62,7 @@ enum ShapeFacets {
     return switch path {
     case "/v1/keys": known.with(["pattern": "^[0-9]{1,13}-[0-9A-Za-z]{12}$"])
     case "/v1/activity": known.with(["pattern": "^[0-9]{1,13}-[0-9]{1,18}-[0-9]{1,9}$"])
-    case "/v1/audit": known.with(["pattern": "^[1-9][0-9]{0,17}$"])
+    case "/v1/audit", "/v1/audit/export": known.with(["pattern": "^[1-9][0-9]{0,17}$"])
     case "/v1/objects": known.with(["pattern": "^[0-9]{1,13}/[^/]*/"])
     default: known
     }
@@ -73,7 +73,9 @@ enum ShapeFacets {
     let facets: [String: JSONTree] =
       switch name {
       case "key": id
-      case "from", "to": time
+      case "from", "to", "since", "until": time
+      case "number_above": ["pattern": "^[0-9]{1,18}$"]
+      case "format" where path == "/v1/audit/export": oneOf(["jsonl", "cef"])
       case "state": oneOf(MaskedKey.State.allCases.map(\.rawValue) + ["expired"])
       case "provider" where path == "/v1/provider-keys": providerName
       default: [:]

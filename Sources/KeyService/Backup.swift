@@ -64,7 +64,7 @@ extension KeyService {
   public var place: String { store.place }
 
   /// Lets others go on; in a command of its own there are none.
-  private func breathe() async throws(Fault) {
+  func breathe() async throws(Fault) {
     if keepsBreathing { try await outside.pause(milliseconds: 0) }
   }
 }

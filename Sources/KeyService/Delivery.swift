@@ -49,21 +49,6 @@ struct Delivery {
 
   // MARK: webhook
 
-  /// The headers of a message, as Standard Webhooks has them: `v1,` and the HMAC-SHA-256 of ID, time and body. The ID is the same at
-  /// every repetition.
-  static func signed(_ body: [UInt8], id: String, now: Timestamp, with secret: borrowing SecretBytes) -> [(
-    name: String, value: [UInt8]
-  )] {
-    let seconds = "\(now.milliseconds / 1000)"
-    let message = Array("\(id).\(seconds).".utf8) + body
-    let signature = HMACKey(signingKey(secret).span).authenticate(message.span)
-    return [
-      ("Content-Type", Array("application/json".utf8)), ("webhook-id", Array(id.utf8)),
-      ("webhook-timestamp", Array(seconds.utf8)),
-      ("webhook-signature", Array("v1,\(Data(signature.bytes).base64EncodedString())".utf8)),
-    ]
-  }
-
   private func post(_ text: [UInt8], of key: MaskedKey, to destination: Destination, named name: String) async throws(Fault) {
     let document = [
       "type": "key.rotated", "key": key.id.description, "name": key.name, "version": "\(key.details.version)",
@@ -71,18 +56,10 @@ struct Delivery {
     ]
     let body = try Self.json(document)
     let secret = try credential(destination, name)
-    let headers = Self.signed(body, id: "msg_\(key.id)_\(key.details.version)", now: now, with: secret)
+    let headers = Webhook.headers(body, id: "msg_\(key.id)_\(key.details.version)", now: now, secret: secret.span)
     let answer = try await outside.call(
       OutboundRequest("POST", destination.place, headers: headers, body: body, authorityFile: destination.authorityFile))
     try checked(answer, "the webhook")
-  }
-
-  /// Of a secret in the form `whsec_BASE64` the bytes, else the text itself.
-  private static func signingKey(_ secret: borrowing SecretBytes) -> [UInt8] {
-    let bytes = [UInt8](copying: secret.span)
-    let prefix = Array("whsec_".utf8)
-    guard bytes.starts(with: prefix), let decoded = Data(base64Encoded: Data(bytes.dropFirst(prefix.count))) else { return bytes }
-    return [UInt8](decoded)
   }
 
   // MARK: stores of secrets

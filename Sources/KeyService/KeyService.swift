@@ -79,6 +79,7 @@ public final class KeyService: @unchecked Sendable {
   /// The number of the last segment that was judged.
   var judgedUpTo: Int64 = 0
   var pendingVerdicts: [Verdict] = []
+  var auditWatch = AuditWatch()
   private let counters = Counters()
   /// When time alone next changes what a key may do, in milliseconds since 1970.
   var due: Int64?
@@ -120,12 +121,18 @@ public final class KeyService: @unchecked Sendable {
 
   /// Takes an open vault, as `Vault.initialize` gives it.
   public func adopt(_ vault: Vault) throws(Fault) {
-    try load(vault)
-    if keepsLedger {
-      ledger = try Ledger(store, alert: alert)
-      try keepEndings(vault)
-    }
+    // What is found while it is taken in is written down, and signed with what the vault has.
     self.vault = vault
+    do throws(Fault) {
+      try load(vault)
+      if keepsLedger {
+        ledger = try Ledger(store, alert: alert)
+        try keepEndings(vault)
+      }
+    } catch {
+      self.vault = nil
+      throw error
+    }
   }
 
   /// Reads everything again after another process has changed the store.
@@ -251,18 +258,6 @@ public final class KeyService: @unchecked Sendable {
   /// Takes into force what time alone has changed since the last time: ends of grace periods and keys.
   public func takeTime() async {
     if let due, clock.now.milliseconds >= due { await publish() }
-  }
-
-  /// Writes down what is about to be done. Where it cannot be, it throws, and is not done.
-  func audit(_ act: String, _ subject: String, _ details: [String: String] = [:], by actor: Actor = .administrator) throws(Fault)
-  {
-    let who = actor == .administrator ? Actor.named(Caller.current.name) : actor
-    try AuditLog(store).append(act, [subject], details, by: who, at: clock.now)
-  }
-
-  public func auditLog() throws(Fault) -> AuditLog {
-    _ = try requireVault()
-    return AuditLog(store)
   }
 }
 

@@ -99,8 +99,7 @@ extension KeyService {
       take(created)
     }
     let rows = try vault.rows(for: made)
-    try AuditLog(store).append(
-      "key.create", made.map { "key/\($0.id)" }, ["name": name], by: .named(Caller.current.name), at: clock.now)
+    try audit("key.create", made.map { "key/\($0.id)" }, ["name": name])
     try store.insert(rows)
     for key in made { keys[key.id] = key }
     await publish()

@@ -81,6 +81,7 @@ extension KeyService {
     for destination in destinations.values { if let sealed = destination.sealed { look(sealed) } }
     for plan in plans.values { if let sealed = plan.sealed { look(sealed) } }
     for name in try store.answerNames() { if let answer = try store.answer(name) { look(answer.sealed) } }
+    if let keys = try auditLog().keys() { look(keys.sealedKey) }
   }
 
   /// Seals at most `limit` records that are under an older data key again; how many there were. What does not open stays as it is.
@@ -118,6 +119,10 @@ extension KeyService {
         let renewed = try? vault.resealed(answer.sealed, for: Self.place(name), hosts: [])
       else { continue }
       try store.save(answer: name, at: answer.at, sealed: renewed)
+      count += 1
+    }
+    if let keys = try auditLog().keys(), vault.isOutdated(keys.sealedKey) {
+      try auditLog().reseal()
       count += 1
     }
     return count

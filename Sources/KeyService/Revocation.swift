@@ -91,8 +91,7 @@ extension KeyService {
         revoked.map { "key/\($0)" } + retired.map { "key/\($0.key)/\($0.version)" }
         + (selection.providerKey.map { ["provider-key/\($0)"] } ?? [])
       if !subjects.isEmpty {
-        try AuditLog(store).append(
-          "revoke", subjects, details, by: actor == .administrator ? .named(Caller.current.name) : actor, at: now)
+        try audit("revoke", subjects, details, by: actor)
       }
       try noteEndings(revoked.map { ($0, 0) } + retired, at: now)
       let rows = try vault.rows(for: changed)

@@ -73,7 +73,7 @@ extension KeyService {
       let vault = try requireVault()
       let secret = try vault.open(
         plan.sealed ?? [], for: "rotation/\(id)", hosts: [try Self.origin(plan.address ?? "")])
-      let headers = Delivery.signed(body, id: "msg_\(id)_\(run.to)_\(action)", now: clock.now, with: secret)
+      let headers = Webhook.headers(body, id: "msg_\(id)_\(run.to)_\(action)", now: clock.now, secret: secret.span)
       let answer = try await outside.call(
         OutboundRequest("POST", plan.address ?? "", headers: headers, body: body, authorityFile: plan.authorityFile))
       guard (200..<300).contains(answer.status) else {

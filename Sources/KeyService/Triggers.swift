@@ -62,7 +62,9 @@ extension KeyService {
   /// After a crash the last seconds of the record are judged once more: what was said and done about them then is not said and done
   /// again, and what was only said is done.
   private func dropWhatWasDone() throws(Fault) {
-    let entries = try AuditLog(store).entries(since: pendingVerdicts.map(\.at).min()!)
+    var filter = AuditFilter()
+    filter.since = pendingVerdicts.map(\.at).min()!
+    let entries = try auditLog().entries(filter)
     pendingVerdicts = pendingVerdicts.filter { verdict in
       let subject = subject(of: verdict)
       let isSaid = entries.contains {
@@ -168,7 +170,7 @@ extension KeyService {
     for trigger in triggers.values { try trigger.validate() }
     var engine = TriggerEngine(triggers)
     var verdicts: [Verdict] = []
-    var leaks = try auditLog().entries(act: "event.leaked", limit: .max)
+    var leaks = try auditLog().entries(AuditFilter(act: "event.leaked"))
     func takeLeaks(until moment: Timestamp) {
       while let leak = leaks.last, leak.at <= moment {
         leaks.removeLast()

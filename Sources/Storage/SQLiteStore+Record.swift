@@ -9,21 +9,36 @@ extension SQLiteStore {
     try database.transaction { () throws(Fault) in
       for row in rows {
         try database.run(
-          "INSERT INTO audit(at, actor, act, subject, details) VALUES(?1, ?2, ?3, ?4, ?5)",
-          [.integer(row.at.milliseconds), .text(row.actor), .text(row.act), .text(row.subject), .blob(row.details)])
+          """
+          INSERT INTO audit(number, at, actor, act, subject, details, hash, signature) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+          """,
+          [
+            .integer(row.number), .integer(row.at.milliseconds), .text(row.actor), .text(row.act), .text(row.subject),
+            .blob(row.details), .blob(row.hash), .blob(row.signature),
+          ])
       }
+    }
+  }
+
+  public func replaceAudit(_ rows: [AuditRow]) throws(Fault) {
+    try database.transaction { () throws(Fault) in
+      try database.run("DELETE FROM audit")
+      try append(rows)
     }
   }
 
   public func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
     try database.query(
-      "SELECT number, at, actor, act, subject, details FROM audit WHERE number < ?1 ORDER BY number DESC", [.integer(number)]
-    ) { r in
-      body(
-        AuditRow(
-          number: r[0].integer ?? 0, at: Timestamp(milliseconds: r[1].integer ?? 0), actor: r[2].text ?? "", act: r[3].text ?? "",
-          subject: r[4].text ?? "", details: r[5].blob ?? []))
-    }
+      "SELECT number, at, actor, act, subject, details, hash, signature FROM audit WHERE number < ?1 ORDER BY number DESC",
+      [.integer(number)]
+    ) { r in body(AuditRow(r)) }
+  }
+
+  public func forEachAuditRow(after number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
+    try database.query(
+      "SELECT number, at, actor, act, subject, details, hash, signature FROM audit WHERE number > ?1 ORDER BY number",
+      [.integer(number)]
+    ) { r in body(AuditRow(r)) }
   }
 
   // MARK: activity
@@ -110,6 +125,14 @@ extension SQLiteStore {
       try database.run(
         "INSERT INTO profile_state(one, up_to) VALUES(1, ?1) ON CONFLICT(one) DO UPDATE SET up_to = ?1", [.integer(upTo)])
     }
+  }
+}
+
+extension AuditRow {
+  fileprivate init(_ r: [SQLValue]) {
+    self.init(
+      number: r[0].integer ?? 0, at: Timestamp(milliseconds: r[1].integer ?? 0), actor: r[2].text ?? "", act: r[3].text ?? "",
+      subject: r[4].text ?? "", details: r[5].blob ?? [], hash: r[6].blob ?? [], signature: r[7].blob ?? [])
   }
 }
 

@@ -79,6 +79,7 @@ public final class SQLiteStore: Store, @unchecked Sendable {
   public func begin() throws(Fault) { try database.begin() }
   public func commit() throws(Fault) { try database.commit() }
   public func rollBack() { database.rollBack() }
+  public func transaction(_ body: () throws(Fault) -> Void) throws(Fault) { try database.transaction(body) }
 
   // MARK: blobs
 

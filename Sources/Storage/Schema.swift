@@ -81,6 +81,11 @@ enum Schema {
       "CREATE INDEX answer_age ON answer(at)",
       "PRAGMA user_version = 7",
     ],
+    [
+      "ALTER TABLE audit ADD COLUMN hash BLOB NOT NULL DEFAULT x''",
+      "ALTER TABLE audit ADD COLUMN signature BLOB NOT NULL DEFAULT x''",
+      "PRAGMA user_version = 8",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

@@ -122,7 +122,7 @@ public struct ObjectCursor: Sendable {
 
 /// Something that was done, or that happened: never a secret in it.
 public struct AuditRow: Sendable, Equatable {
-  /// Counts rows, starting at 1; 0 before it is kept.
+  /// Counts rows, starting at 1.
   public var number: Int64
   public var at: Timestamp
   /// On whose account: `administrator`, `trigger/NAME`, `schedule`, `rotation`.
@@ -133,13 +133,21 @@ public struct AuditRow: Sendable, Equatable {
   public var subject: String
   /// A JSON object of texts.
   public var details: [UInt8]
-  public init(number: Int64 = 0, at: Timestamp, actor: String, act: String, subject: String, details: [UInt8]) {
+  /// Empty in rows of before there was a chain.
+  public var hash: [UInt8]
+  public var signature: [UInt8]
+  public init(
+    number: Int64, at: Timestamp, actor: String, act: String, subject: String, details: [UInt8], hash: [UInt8],
+    signature: [UInt8]
+  ) {
     self.number = number
     self.at = at
     self.actor = actor
     self.act = act
     self.subject = subject
     self.details = details
+    self.hash = hash
+    self.signature = signature
   }
 }
 
@@ -169,6 +177,8 @@ public protocol Store: AnyObject, Sendable {
   func commit() throws(Fault)
   /// Forgets all since `begin`.
   func rollBack()
+  /// Does what `body` writes as one, within what has begun or on its own.
+  func transaction(_ body: () throws(Fault) -> Void) throws(Fault)
 
   /// A named blob: the wrapped root key, the keyring.
   func blob(_ name: String) throws(Fault) -> [UInt8]?
@@ -228,7 +238,12 @@ public protocol Store: AnyObject, Sendable {
   func append(endings lines: [String]) throws(Fault)
   func endings() throws(Fault) -> [String]
 
+  /// Keeps rows under their numbers, all or none; throws when a number is taken.
   func append(_ rows: [AuditRow]) throws(Fault)
+  /// Keeps `rows` in place of all that there are.
+  func replaceAudit(_ rows: [AuditRow]) throws(Fault)
+  /// Those with a number above `number`, in their order, as long as `body` returns true.
+  func forEachAuditRow(after number: Int64, _ body: (AuditRow) -> Bool) throws(Fault)
   /// Those with a number below `number`, the newest first, as long as `body` returns true.
   func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault)
 

@@ -118,6 +118,9 @@ enum BackupCommands {
           throw Fault(.system, "\(place)\(suffix) cannot be put aside")
         }
       }
+      // Checkpoints of what came after the backup would contradict all that comes now.
+      let checkpoints = CheckpointKeeper.defaultPath(path)
+      unsafe rename(checkpoints, "\(checkpoints).\(SystemClock().now.milliseconds)")
     }
     guard unsafe rename(fresh, place) == 0 else { throw Fault(.system, "\(place) cannot be put in place") }
   }

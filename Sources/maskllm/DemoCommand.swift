@@ -39,7 +39,8 @@ enum DemoCommand {
   }
 
   private static func removeDirectory(_ path: String) {
-    for name in ["maskllm.db", "maskllm.db-wal", "maskllm.db-shm", "unseal.key", "lock", "admin.sock"] {
+    for name in ["audit-checkpoints.jsonl", "maskllm.db", "maskllm.db-wal", "maskllm.db-shm", "unseal.key", "lock", "admin.sock"]
+    {
       unsafe unlink("\(path)/\(name)")
     }
     unsafe rmdir(path)

@@ -123,25 +123,3 @@ enum Duration {
     return n * (unit ?? 1)
   }
 }
-
-/// `maskllm audit list`: what was done, and by whom.
-enum AuditCommands {
-  static let all = [list]
-
-  private static let list = Command(
-    path: ["audit", "list"], summary: "show what was done, the latest first",
-    options: Unsealing.options + [
-      Option(name: "act", value: "ACT", help: "only this act (key.rotate), or acts on this (key)"),
-      Option(name: "subject", value: "SUBJECT", help: "only on this: key/ID, provider-key/ID, team/NAME"),
-      Option(name: "limit", value: "N", help: "at most so many (default: 50)"), Command.json,
-    ]
-  ) { arguments throws(Fault) in
-    var query = ["limit=\(try arguments.number("limit", 1...1000) ?? 50)"]
-    for name in ["act", "subject"] { if let value = arguments.value(name) { query.append("\(name)=\(percentEncoded(value))") } }
-    try printList("/v1/audit?\(query.joined(separator: "&"))", arguments, ["NUMBER", "AT", "BY", "ACT", "SUBJECT", "DETAILS"]) {
-      (entry: AuditDocument) in
-      let details = entry.details.sorted { $0.key < $1.key }.map { "\($0.key)=\(Terminal.plain($0.value))" }
-      return ["\(entry.number)", entry.at, entry.actor, entry.act, entry.subject, details.joined(separator: " ")]
-    }
-  }
-}

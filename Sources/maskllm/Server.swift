@@ -15,12 +15,12 @@ import Transport
 
 /// A running server: the control loop on the main thread, one data loop a core on threads of their own.
 final class Server: @unchecked Sendable {
-  private let settings: ServerSettings
+  let settings: ServerSettings
   let log = Log()
-  private let control = EventLoop()
+  let control = EventLoop()
   let service: KeyService
   private let dataDirectory: String
-  private let tls: TLSContextBox?
+  let tls: TLSContextBox?
   private var planes: [Plane] = []
   private let tokens: TokenKeeper
   private let outside: OutsideWorld
@@ -28,6 +28,7 @@ final class Server: @unchecked Sendable {
   private(set) var leaks: LeakIntake?
   private let lost = Atomic<Int>(0)
   private let health = GatewayHealth()
+  private let checkpoints: CheckpointKeeper
   private let openIDSecret: [UInt8]?
   private let stop = LoopEvent()
   private let stopped = LoopEvent()
@@ -63,6 +64,8 @@ final class Server: @unchecked Sendable {
     ) { account, percent in
       log.warn("\(account): \(percent) % are spent")
     }
+    checkpoints = try CheckpointKeeper(
+      settings.checkpoints, dataDirectory: dataDirectory, service: service, outside: outside, log: log)
     if let certificate = settings.certificateFile, let key = settings.keyFile {
       tls = TLSContextBox(try TLSContext.server(certificateFile: certificate, keyFile: key))
     } else {
@@ -113,6 +116,7 @@ final class Server: @unchecked Sendable {
       }
     }
     let (networkDoor, networkTLS, networkPort) = (adminNetwork, adminTLS, adminPort)
+    if !service.isSealed { try service.noteUnsealed() }
     let snapshot = service.snapshot()
     for plane in planes { plane.shard.adopt(snapshot) }  // no loop runs yet
     running = planes.count
@@ -157,6 +161,7 @@ final class Server: @unchecked Sendable {
         await self.stop.wait()
         await self.drain()
         _ = self.keepObjects()
+        await self.checkpoints.keep()
         do throws(Fault) { try self.service.keepProfiles() } catch {
           self.log.warn("what is known of how keys are used could not be kept: \(error)")
         }
@@ -218,35 +223,6 @@ final class Server: @unchecked Sendable {
       control.cancelAll()
     }
     log.info("stopped")
-  }
-
-  // MARK: certificate
-
-  private func watchCertificate() async {
-    guard let file = settings.certificateFile, tls != nil else { return }
-    let scope = Scope(on: control)
-    var seen = modified(file)
-    while true {
-      do throws(IOFailure) { try await scope.sleep(milliseconds: 5000) } catch { return }
-      let now = modified(file)
-      if now != seen {
-        seen = now
-        reloadCertificate()
-      }
-    }
-  }
-
-  private func modified(_ path: String) -> Int {
-    var info = stat()
-    return unsafe stat(path, &info) == 0 ? info.st_mtim.tv_sec &* 1_000_000_000 &+ info.st_mtim.tv_nsec : 0
-  }
-
-  private func reloadCertificate() {
-    guard let tls, let certificate = settings.certificateFile, let key = settings.keyFile else { return }
-    do {
-      tls.replace(with: try TLSContext.server(certificateFile: certificate, keyFile: key))
-      log.info("the server certificate was reloaded")
-    } catch { log.warn("the server certificate was not reloaded, the old one stays: \(error)") }
   }
 
   // MARK: activity
@@ -314,7 +290,11 @@ final class Server: @unchecked Sendable {
       turns += 1
       await service.takeTime()
       await keepRotations()
-      if turns % keepEvery == 0 { await keepWatch() }
+      if turns % keepEvery == 0 {
+        await keepWatch()
+        // Its places may be slow: nothing waits for them.
+        Task(executorPreference: control) { await self.checkpoints.keep() }
+      }
       guard turns % 18_000 == 1 else { continue }
       do throws(Fault) { try service.forgetExpired() } catch {
         log.warn("what has expired could not be forgotten: \(error)")

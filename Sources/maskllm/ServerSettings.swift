@@ -18,6 +18,7 @@ struct ServerSettings {
   var keyFile: String?
   var gateway = GatewayLimits()
   var leaks = LeakSettings()
+  var checkpoints = CheckpointSettings()
   /// Where the management side is reached over the network; nil: only by the Unix socket.
   var admin: AdminSettings?
 
@@ -120,6 +121,7 @@ struct ServerSettings {
       }
       leaks.signedOnly = text == "refuse"
     }
+    try applyCheckpoints(&s)
     try set(&gateway.flushMilliseconds, "activity.flush_ms", 10...60_000)
     try set(&gateway.client.idleMilliseconds, "timeouts.upstream_idle_ms", 100...3_600_000)
     var t = gateway.server.timeouts
@@ -137,6 +139,26 @@ struct ServerSettings {
 }
 
 extension ServerSettings {
+  private mutating func applyCheckpoints(_ s: inout Settings) throws(Fault) {
+    checkpoints.file = s.text("audit.checkpoint_file")
+    if let text = s.text("audit.checkpoint_syslog") {
+      guard ["true", "false"].contains(text) else { throw Fault(.invalidInput, "'audit.checkpoint_syslog' is true or false") }
+      checkpoints.toSyslog = text == "true"
+    }
+    (checkpoints.secretFile, checkpoints.authorityFile) = (
+      s.text("audit.checkpoint_secret_file"), s.text("audit.checkpoint_ca_file")
+    )
+    guard let url = s.text("audit.checkpoint_url") else { return }
+    guard (try? BaseURL(url)) != nil else {
+      throw Fault(.invalidInput, "'audit.checkpoint_url' is no URL", hint: "write it as https://witness.example.com/maskllm")
+    }
+    guard checkpoints.secretFile != nil else {
+      throw Fault(
+        .invalidInput, "'audit.checkpoint_url' needs 'audit.checkpoint_secret_file', which its messages are signed with")
+    }
+    checkpoints.url = url
+  }
+
   private mutating func applyOpenID(_ s: inout Settings) throws(Fault) {
     let names = ["issuer", "client_id", "client_secret_file", "url", "roles", "scopes", "groups_claim", "ca_file"]
     var values: [String: String] = [:]

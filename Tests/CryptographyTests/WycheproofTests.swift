@@ -10,7 +10,9 @@ struct WycheproofTests {
   struct Group: Decodable {
     let tests: [Vector]
     let publicKeyDer: String?
+    let publicKey: PublicKey?
   }
+  struct PublicKey: Decodable { let pk: String? }
   struct Vector: Decodable {
     let tcId: Int
     let result: String
@@ -78,6 +80,33 @@ struct WycheproofTests {
       }
     }
     #expect(count > 450)
+  }
+
+  @Test("Ed25519: right signatures pass, and no others") func ed25519() throws {
+    guard let folder = Corpora.folder("wycheproof/testvectors_v1") else { return }
+    let data = Data(try Corpora.data("\(folder)/ed25519_test.json"))
+    var count = 0
+    for group in try JSONDecoder().decode(File.self, from: data).testGroups {
+      let key = Primitives.bytes(hexadecimal: try #require(group.publicKey?.pk))!
+      for v in group.tests {
+        count += 1
+        let isRight = Ed25519.verify(v.bytes(\.sig).span, of: v.bytes(\.msg).span, publicKey: key.span)
+        #expect(isRight == (v.result == "valid"), "case \(v.tcId)")
+      }
+    }
+    #expect(count == 151)
+  }
+
+  @Test("an Ed25519 signing key signs as RFC 8032 does") func ed25519Signing() throws {
+    // Test 2 of section 7.1.
+    let seed = bytes(hexadecimal: "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")!
+    let key = try Ed25519.SigningKey(seed: SecretBytes(copying: seed.span))
+    #expect(hexadecimal(key.publicKey) == "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+    #expect(
+      hexadecimal(key.sign([0x72].span))
+        == "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+    )
+    #expect(throws: Fault(.cryptography, "")) { _ = try Ed25519.SigningKey(seed: SecretBytes.random(31)) }
   }
 
   @Test("HMAC-SHA-256 agrees with every vector") func hmac() throws {

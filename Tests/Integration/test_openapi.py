@@ -2,7 +2,7 @@
 import json, os, re, subprocess, sys, time
 
 import pytest
-from conftest import ROOT, cli
+from conftest import ROOT, cli, wait_until
 from documented import DOCUMENT, operation
 from test_admin import Managed, gw, key_id  # noqa: F401: a fixture
 
@@ -28,7 +28,7 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
         return answer
 
     policy, later = {"providers": ["up"], "limits": {"requests_per_minute": 600}}, "2100-01-01T00:00:00Z"
-    for path in ("status", "metrics", "nodes", "openapi.json", "providers", "providers/up", "provider-kinds", "provider-keys", "keys", "connectors", "objects", "audit", "triggers", "triggers/leaked"):
+    for path in ("status", "metrics", "nodes", "openapi.json", "providers", "providers/up", "provider-kinds", "provider-keys", "keys", "connectors", "objects", "audit", "audit/export", "audit/state", "triggers", "triggers/leaked"):
         well("GET", f"/v1/{path}")
     well("POST", "/v1/providers", {"name": "second", "kind": "openai", "base_url": "http://127.0.0.1:1"})
     real = well("POST", "/v1/provider-keys?provider=second&name=main", body=b"made-up-real-key")["id"]
@@ -81,6 +81,7 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     well("POST", "/v1/explain", {"key": key, "method": "POST", "path": "/up/v1/chat/completions", "body": '{"model":"m"}'})
     well("GET", "/v1/activity")
     well("POST", "/v1/checkups")
+    well("POST", "/v1/audit/verifications")
     well("POST", "/v1/backups")
     made = well("POST", "/v1/tokens", {"name": "n", "role": "auditor"})["token"]["id"]
     well("GET", "/v1/tokens")
@@ -90,6 +91,8 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     well("POST", "/v1/revocations", {"keys": [key], "reason": "r"})
     well("POST", f"/v1/keys/{key}/revoke")
     well("POST", f"/v1/keys/{key}/destroy")
+    # Giving a rotation up is a step of its own, taken in the background.
+    wait_until(lambda: "step" not in gw.call("GET", f"/v1/rotations/{real}", token)[1], "the rotation to be given up")
     well("DELETE", f"/v1/rotations/{real}")
     well("DELETE", f"/v1/provider-keys/{real}")
     assert [a["changed"] for a in well("POST", "/v1/batches", {"calls": [{"method": "PUT", "path": "/v1/teams/t", "document": policy}, {"method": "DELETE", "path": "/v1/providers/second"}]})] == [False, True]

@@ -46,7 +46,7 @@ def test_a_new_root_key_needs_the_new_key_file_and_only_that(gw):
     assert refused.returncode == 1 and "does not open this vault" in refused.stderr
     gw.start()
     assert ask(gw, key) == 200
-    acts = json.loads(gw.cli("audit", "list", "--act", "vault", "--json"))
+    acts = json.loads(gw.cli("audit", "list", "--act", "vault.rotate_root", "--json"))
     assert [a["act"] for a in acts] == ["vault.rotate_root"]
 
 
@@ -97,12 +97,12 @@ def test_everything_is_sealed_again_while_requests_go_on(gw):
     gw.call("PUT", f"/v1/rotations/{pk}", token, {"connector": "webhook", "address": "http://127.0.0.1:1/r", "secret": "made-up-signing-secret-1111"})
     assert gw.call("POST", "/v1/keys", token, {"name": "once", "policy": {"providers": ["up"]}}, headers={"Idempotency-Key": "k"})[0] == 201
     before = state(gw)
-    assert before["data_keys"] == [1] and before["outdated_records"] == 0 and before["sealed_records"] == 125
+    assert before["data_keys"] == [1] and before["outdated_records"] == 0 and before["sealed_records"] == 126
     traffic = Traffic(gw, [key])
     done = gw.cli("vault", "rotate-data", "--json")
     count, failed = traffic.stop()
     assert failed == 0 and count > 0
-    assert json.loads(done)["data_keys"] == [2] and json.loads(done)["outdated_records"] == 0 and json.loads(done)["sealed_records"] == 125
+    assert json.loads(done)["data_keys"] == [2] and json.loads(done)["outdated_records"] == 0 and json.loads(done)["sealed_records"] == 126
     gw.stop(9)
     gw.start()
     assert ask(gw, key) == 200 and state(gw)["data_keys"] == [2]
@@ -170,7 +170,7 @@ def test_a_wrong_secret_or_request_changes_nothing(gw):
         assert gw.call("POST", "/v1/vault/rotate", token, document)[0] in (400, 403), document
     told = state(gw)
     assert (told["data_keys"], told["peppers"]) == ([1], [1])
-    assert json.loads(gw.cli("audit", "list", "--act", "vault", "--json")) == []
+    assert {e["act"] for e in json.loads(gw.cli("audit", "list", "--act", "vault", "--json"))} == {"vault.unseal"}
     (gw.data / "unseal.key").chmod(0o600)
     (gw.data / "unseal.key").write_text(wrong)
     (gw.data / "unseal.key").chmod(0o400)

@@ -32,6 +32,16 @@ public final class MemoryStore: Store, Sendable {
   public func rollBack() {
     let old = before.withLock { $0 }
     if let old { state.withLock { $0 = old } }
+    before.withLock { $0 = nil }
+  }
+  public func transaction(_ body: () throws(Fault) -> Void) throws(Fault) {
+    if before.withLock({ $0 != nil }) { return try body() }
+    try begin()
+    do { try body() } catch {
+      rollBack()
+      throw error
+    }
+    try commit()
   }
   public func reseal(_ key: ProviderKey) throws(Fault) {
     try write { state in
@@ -142,14 +152,17 @@ public final class MemoryStore: Store, Sendable {
   public func keyRows() -> [MaskedKeyRow] { state.withLock { $0.keys } }
   public func append(_ rows: [AuditRow]) throws(Fault) {
     try write { state in
-      for var row in rows {
-        row.number = Int64(state.audit.count + 1)
-        state.audit.append(row)
-      }
+      state.audit += rows
     }
   }
+  public func replaceAudit(_ rows: [AuditRow]) throws(Fault) { try write { $0.audit = rows } }
+  /// Lets a test edit what is kept, as somebody with the file could.
+  public func editAudit(_ edit: @Sendable (inout [AuditRow]) -> Void) { state.withLock { edit(&$0.audit) } }
   public func forEachAuditRow(before number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
     for row in state.withLock({ $0.audit }).reversed() where row.number < number { if !body(row) { return } }
+  }
+  public func forEachAuditRow(after number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
+    for row in state.withLock({ $0.audit }) where row.number > number { if !body(row) { return } }
   }
   public func append(_ segment: ActivitySegment) throws(Fault) -> Int64 {
     var number: Int64 = 0

@@ -1,0 +1,35 @@
+import Domain
+import KeyService
+import Primitives
+import Wire
+
+extension AdminAPI {
+  /// What is looked at: metrics, requests, acts.
+  static let watching: [AdminRoute] = [
+    AdminRoute(
+      .get, "metrics", .read, .status, "What Prometheus scrapes; also at /metrics", gives: .text("text/plain")
+    ) { (api, r, p) async throws(Fault) in try await api.metrics(r) },
+    AdminRoute(
+      .get, "activity", .read, .activity, ofTeams: true, "List requests, the latest first", gives: .list(ActivityDocument.self),
+      query: ["key", "provider", "from", "to"]
+    ) { (api, r, p) async throws(Fault) in try await api.activity(r)
+    },
+    AdminRoute(
+      .get, "audit", .read, .audit,
+      "List what was done, the latest first; with `number_above`, those behind it in their order",
+      gives: .list(AuditDocument.self),
+      query: auditFilters + ["number_above"]
+    ) { (api, r, p) async throws(Fault) in try api.audit(r) },
+    AdminRoute(
+      .get, "audit/export", .read, .audit, "What was done as lines: the whole chain, to be verified; or what a filter finds",
+      gives: .lines([jsonLines, "text/plain"]), query: auditFilters + ["format"]
+    ) { (api, r, p) async throws(Fault) in try api.exportAudit(r) },
+    AdminRoute(
+      .get, "audit/state", .read, .audit, "How it stands with the record of what was done", gives: .one(AuditStateDocument.self)
+    ) { (api, r, p) async throws(Fault) in try api.showAuditState(r) },
+    AdminRoute(
+      .post, "audit/verifications", .read, .audit, "Follow the record of what was done from its beginning",
+      gives: .one(AuditStateDocument.self)
+    ) { (api, r, p) async throws(Fault) in try await api.verifyAudit(r) },
+  ]
+}
