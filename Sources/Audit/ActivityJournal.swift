@@ -12,8 +12,13 @@ public struct ActivityBatch: ~Copyable {
 
   /// Bytes that one loop holds at most between two flushes.
   public static let bytesMax = 16 << 20
+  /// Where records are, too, until the store has them; nil: a process that is killed takes the last ones with it.
+  private var spool: (spool: ActivitySpool, loop: Int)?
 
   public init() {}
+
+  /// Keeps what comes in `spool`, which is that of loop number `loop`.
+  public mutating func use(_ spool: ActivitySpool, loop: Int) { self.spool = (spool, loop) }
 
   public mutating func append(
     _ record: borrowing ActivityRecord, provider: Span<UInt8>, model: Span<UInt8>, code: StaticString
@@ -22,7 +27,9 @@ public struct ActivityBatch: ~Copyable {
       lost += 1
       return
     }
+    let before = buffer.count
     ActivityEncoding.append(record, provider: provider, model: model, code: code, to: &buffer)
+    if let spool { spool.spool.append(buffer.readable.extracting(before..<buffer.count)) }
     count += 1
     first = min(first, record.start)
     last = max(last, record.start)
@@ -31,10 +38,24 @@ public struct ActivityBatch: ~Copyable {
   /// What has gathered, leaving the batch empty; nil when there is nothing.
   public mutating func take() -> ActivitySegment? {
     guard count > 0 else { return nil }
-    let segment = ActivitySegment(first: first, last: last, count: count, records: buffer.copy())
+    var segment = ActivitySegment(first: first, last: last, count: count, records: buffer.copy())
+    if let spool { segment.spool = (spool.loop, spool.spool.id, spool.spool.mark) }
     buffer.clear()
     (count, first, last) = (0, .distantFuture, Timestamp(milliseconds: 0))
     return segment
+  }
+}
+
+extension ActivitySegment {
+  /// Of records that a process left behind; nil when there are none.
+  public init?(leftover bytes: [UInt8]) {
+    var (first, last, count) = (Timestamp.distantFuture, Timestamp(milliseconds: 0), 0)
+    ActivityEncoding.forEach(in: bytes) { record, _, _, _ in
+      (first, last) = (min(first, record.start), max(last, record.start))
+      count += 1
+    }
+    guard count > 0 else { return nil }
+    self.init(first: first, last: last, count: count, records: bytes)
   }
 }
 

@@ -42,6 +42,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   // Loop-confined, but for the constants.
   var snapshot: Snapshot
   var activity = ActivityBatch()
+  private var spool: ActivitySpool?
   private var pools: [UpstreamPools] = []
   private var requests: UInt64 = 0
   let loop: EventLoop
@@ -219,6 +220,15 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
       if turns % 25 == 0 { for entry in pools { for pool in entry.pools { pool?.sweep() } } }
     }
   }
+
+  /// Keeps records in `spool`, too, until the store has them. Before the loop runs.
+  public func use(_ spool: ActivitySpool, loop: Int) {
+    self.spool = spool
+    activity.use(spool, loop: loop)
+  }
+
+  /// Forgets of the spool what the store has.
+  public func release(spoolUpTo mark: UInt64) { spool?.release(upTo: mark) }
 
   public func flush() {
     let lost = activity.lost

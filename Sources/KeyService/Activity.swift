@@ -12,6 +12,11 @@ extension KeyService {
     try judge(segment)
   }
 
+  /// How far the store has the spool of a loop.
+  public func spoolMark(_ loop: Int) throws(Fault) -> SpoolMark? {
+    try store.blob(SpoolMark.name(loop)).flatMap { SpoolMark($0) }
+  }
+
   public func activity(_ query: ActivityQuery) throws(Fault) -> [ActivityEntry] { try query.run(store) }
 
   /// Writes down that a real key is about to leave.

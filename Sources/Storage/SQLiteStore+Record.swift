@@ -44,13 +44,19 @@ extension SQLiteStore {
   // MARK: activity
 
   public func append(_ segment: ActivitySegment) throws(Fault) -> Int64 {
-    try database.run(
-      "INSERT INTO activity(first_ms, last_ms, count, records) VALUES(?1, ?2, ?3, ?4)",
-      [
-        .integer(segment.first.milliseconds), .integer(segment.last.milliseconds), .integer(Int64(segment.count)),
-        .blob(segment.records),
-      ])
-    return database.lastRow
+    var number: Int64 = 0
+    try database.transaction { () throws(Fault) in
+      try database.run(
+        "INSERT INTO activity(first_ms, last_ms, count, records) VALUES(?1, ?2, ?3, ?4)",
+        [
+          .integer(segment.first.milliseconds), .integer(segment.last.milliseconds), .integer(Int64(segment.count)),
+          .blob(segment.records),
+        ])
+      number = database.lastRow
+      guard let spool = segment.spool else { return }
+      try setBlobs([(SpoolMark.name(spool.loop), SpoolMark(id: spool.id, mark: spool.mark).bytes)])
+    }
+    return number
   }
 
   public func forEachSegment(after number: Int64, _ body: (ActivitySegment) -> Bool) throws(Fault) {

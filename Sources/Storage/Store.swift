@@ -158,6 +158,8 @@ public struct ActivitySegment: Sendable {
   public var last: Timestamp
   public var count: Int
   public var records: [UInt8]
+  /// Which loop's spool it comes from, and how far: kept with it, so that after a crash nothing of it is kept twice.
+  public var spool: (loop: Int, id: UInt64, mark: UInt64)?
   public init(number: Int64 = 0, first: Timestamp, last: Timestamp, count: Int, records: [UInt8]) {
     self.number = number
     self.first = first

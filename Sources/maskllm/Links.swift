@@ -126,7 +126,7 @@ struct ActivityLink: ActivitySink {
   let control: EventLoop
   func keep(_ segment: ActivitySegment, lost: Int) {
     let server = server
-    control.execute { server.value.keep(segment) }
+    control.execute { if server.value.keep(segment) { server.value.releaseSpool(segment) } }
   }
 }
 

@@ -19,23 +19,24 @@ final class Server: @unchecked Sendable {
   let log = Log()
   let control = EventLoop()
   let service: KeyService
-  private let dataDirectory: String
+  let dataDirectory: String
   let tls: TLSContextBox?
-  private var planes: [Plane] = []
+  private(set) var planes: [Plane] = []
   private let tokens: TokenKeeper
   private let outside: OutsideWorld
   /// On the control loop, once it runs.
   private(set) var leaks: LeakIntake?
-  private let lost = Atomic<Int>(0)
+  let lost = Atomic<Int>(0)
   private let health = GatewayHealth()
   private let checkpoints: CheckpointKeeper
   private let openIDSecret: [UInt8]?
+  var spools: [ActivitySpool] = []
   private let stop = LoopEvent()
   private let stopped = LoopEvent()
   private var running = 0
 
   /// A data loop and what runs on it.
-  private struct Plane: Sendable {
+  struct Plane: Sendable {
     let loop: EventLoop
     let shard: GatewayShard
     let server: HTTPServer<GatewayShard>
@@ -119,6 +120,7 @@ final class Server: @unchecked Sendable {
     if !service.isSealed { try service.noteUnsealed() }
     let snapshot = service.snapshot()
     for plane in planes { plane.shard.adopt(snapshot) }  // no loop runs yet
+    makeSpools()
     running = planes.count
     for (plane, listener) in zip(planes, listeners) { start(plane, listener) }
     startThread { self.handleSignals() }
@@ -172,6 +174,7 @@ final class Server: @unchecked Sendable {
         self.control.cancelAll()
       }
     }
+    for spool in spools { spool.remove() }
     unsafe unlink(DataDirectory.socketPath(dataDirectory))
     if let fault = setUp.withLock({ $0 }) { throw fault }
   }
@@ -227,16 +230,18 @@ final class Server: @unchecked Sendable {
 
   // MARK: activity
 
-  func keep(_ segment: ActivitySegment) {
+  func keep(_ segment: ActivitySegment) -> Bool {
+    defer { if service.hasVerdicts { Task(executorPreference: control) { await self.actOnVerdicts() } } }
     do {
       try service.keep(segment)
       health.isDegraded.store(false, ordering: .relaxed)
+      return true
     } catch {
       health.isDegraded.store(true, ordering: .relaxed)
       lost.add(segment.count, ordering: .relaxed)
       log.warn("activity could not be kept: \(error)")
+      return false
     }
-    if service.hasVerdicts { Task(executorPreference: control) { await self.actOnVerdicts() } }
   }
 
   // MARK: triggers
