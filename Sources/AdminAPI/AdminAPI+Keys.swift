@@ -76,7 +76,7 @@ extension AdminAPI {
   }
 
   /// The team that is asked for; of a caller of a team, theirs.
-  private func ownTeam(_ asked: String?) throws(Fault) -> String? {
+  func ownTeam(_ asked: String?) throws(Fault) -> String? {
     guard let own = Caller.current.team else { return asked }
     guard asked == nil || asked == own else {
       throw Fault(.notFound, "there is no team '\(asked!.prefix(64))'", hint: "see 'maskllm team list'")

@@ -233,35 +233,12 @@ public final class AdminAPI: @unchecked Sendable {
       reason: service.pools[key.id]?.disabledBecause)
   }
 
-  // MARK: activity
-
   /// The key of that ID, where the caller may know of it.
   func ownKey(_ id: String) throws(Fault) -> MaskedKey {
     let id = try recordID(id)
     let key = try service.key(id)
     guard Caller.sees(team: key.team) else { throw Fault(.notFound, "there is no key \(id)", hint: "see 'maskllm key list'") }
     return key
-  }
-
-  func activity(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
-    try allow(r, query: ["key", "provider", "from", "to"] + Page.parameters)
-    var query = ActivityQuery()
-    if let key = r.query["key"] { query.key = Caller.current.team == nil ? try recordID(key) : try ownKey(key).id }
-    if Caller.current.team != nil { query.keys = Set(try service.listKeys().filter { Caller.sees(team: $0.team) }.map(\.id)) }
-    query.provider = r.query["provider"]
-    query.from = try moment(r.query["from"]) ?? query.from
-    query.to = try moment(r.query["to"]) ?? query.to
-    let page = try Page(r, usual: query.limit)
-    query.limit = page.limit
-    if let after = page.after {
-      guard let place = ActivityPlace(after) else { throw Page.badCursor }
-      query.after = place
-    }
-    await flushActivity()
-    let found = try service.activity(query)
-    var response = try encode(found.map(ActivityDocument.init))
-    if found.count == page.limit, let last = found.last { response.next = page.next(last.place.text) }
-    return response
   }
 
   // MARK: shared

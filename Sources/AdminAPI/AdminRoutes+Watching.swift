@@ -11,9 +11,18 @@ extension AdminAPI {
     ) { (api, r, p) async throws(Fault) in try await api.metrics(r) },
     AdminRoute(
       .get, "activity", .read, .activity, ofTeams: true, "List requests, the latest first", gives: .list(ActivityDocument.self),
-      query: ["key", "provider", "from", "to"]
+      query: activityFilters
     ) { (api, r, p) async throws(Fault) in try await api.activity(r)
     },
+    AdminRoute(
+      .get, "activity/export", .read, .activity, ofTeams: true, "Requests as lines that tables are made of, the latest first",
+      gives: .lines([jsonLines, "text/csv"]), query: activityFilters + ["format"]
+    ) { (api, r, p) async throws(Fault) in try await api.exportActivity(r) },
+    AdminRoute(
+      .get, "usage", .read, .activity, ofTeams: true, "What requests came to, by minute, hour or day",
+      gives: .all(UsageDocument.self),
+      query: ["span", "by", "from", "to", "key", "provider", "model", "team", "tag"]
+    ) { (api, r, p) async throws(Fault) in try await api.usage(r) },
     AdminRoute(
       .get, "audit", .read, .audit,
       "List what was done, the latest first; with `number_above`, those behind it in their order",

@@ -1,6 +1,8 @@
+import Audit
 import Domain
 import Primitives
 import Providers
+import Storage
 import Wire
 
 /// What is known of texts and numbers beyond their type. Never narrower than what the code takes.
@@ -61,12 +63,14 @@ enum ShapeFacets {
     let known: JSONTree = ["type": "string", "description": "The cursor of the page before, as its link has it."]
     return switch path {
     case "/v1/keys": known.with(["pattern": "^[0-9]{1,13}-[0-9A-Za-z]{12}$"])
-    case "/v1/activity": known.with(["pattern": "^[0-9]{1,13}-[0-9]{1,18}-[0-9]{1,9}$"])
+    case "/v1/activity", "/v1/activity/export": known.with(["pattern": "^[0-9]{1,13}-[0-9]{1,18}-[0-9]{1,9}$"])
     case "/v1/audit", "/v1/audit/export": known.with(["pattern": "^[1-9][0-9]{0,17}$"])
     case "/v1/objects": known.with(["pattern": "^[0-9]{1,13}/[^/]*/"])
     default: known
     }
   }
+
+  private static let members = UsageQuery.Member.allCases.map(\.rawValue).joined(separator: "|")
 
   /// Of a parameter.
   static func query(_ name: String, at path: String) -> JSONTree {
@@ -75,6 +79,12 @@ enum ShapeFacets {
       case "key": id
       case "from", "to", "since", "until": time
       case "number_above": ["pattern": "^[0-9]{1,18}$"]
+      case "span": oneOf(UsageRow.Span.allCases.map(\.name))
+      case "by": ["pattern": .text("^(\(members))(,(\(members)))*$")]
+      case "outcome": oneOf(Outcome.allCases.map(\.name))
+      case "endpoint": oneOf(EndpointClass.allCases.map { "\($0.name)" })
+      case "status": ["pattern": "^[1-5]([0-9][0-9]|xx)$"]
+      case "format" where path == "/v1/activity/export": oneOf(["jsonl", "csv"])
       case "format" where path == "/v1/audit/export": oneOf(["jsonl", "cef"])
       case "state": oneOf(MaskedKey.State.allCases.map(\.rawValue) + ["expired"])
       case "provider" where path == "/v1/provider-keys": providerName

@@ -1,4 +1,5 @@
 public import Primitives
+public import Providers
 public import Storage
 
 /// The records of one loop that are not kept yet. Handed over as a whole, so the request path takes no lock.
@@ -65,6 +66,15 @@ public struct ActivityQuery: Sendable {
   /// Only of these; nil: of all, and of requests without a key.
   public var keys: Set<RecordID>?
   public var provider: String?
+  public var model: String?
+  public var endpoint: EndpointClass?
+  public var outcome: Outcome?
+  /// A refusal's code.
+  public var code: String?
+  /// What the client was told.
+  public var statuses: ClosedRange<UInt16>?
+  /// Where requests came from.
+  public var network: Network?
   public var from = Timestamp(milliseconds: 0)
   public var to = Timestamp.distantFuture
   /// Entries at most, 1 to 1,000.
@@ -91,6 +101,10 @@ public struct ActivityQuery: Sendable {
   private func matches(_ entry: ActivityEntry) -> Bool {
     (key == nil || entry.record.key == key) && (keys == nil || entry.record.key.map { keys!.contains($0) } ?? false)
       && (provider == nil || entry.provider == provider) && entry.record.start >= from
+      && (model == nil || entry.model == model) && (endpoint == nil || entry.record.endpoint == endpoint)
+      && (outcome == nil || entry.record.outcome == outcome) && (code == nil || entry.code == code)
+      && statuses?.contains(entry.record.status) != false
+      && (network == nil || entry.record.address.map { network!.contains($0) } ?? false)
       && entry.record.start <= to && (after == nil || entry.place < after!)
   }
 }

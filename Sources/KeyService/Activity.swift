@@ -2,6 +2,18 @@ public import Audit
 public import Primitives
 public import Storage
 
+/// How long what is kept of requests.
+public struct Retention: Sendable {
+  /// Each request on its own: days, and megabytes of all.
+  public var days = 30
+  public var megabytes = 2048
+  /// Sums by minute, hour and day.
+  public var minuteDays = 7
+  public var hourDays = 400
+  public var dayDays = 3660
+  public init() {}
+}
+
 // The record of requests.
 extension KeyService {
   /// Keeps a segment, and judges it.
@@ -9,7 +21,61 @@ extension KeyService {
     var segment = segment
     segment.number = try store.append(segment)
     traffic.count(segment) { providersByName[$0] != nil }
+    try rollUp(segment)
     try judge(segment)
+  }
+
+  // MARK: sums
+
+  private func rollUp(_ segment: ActivitySegment) throws(Fault) {
+    if rollup == nil { rollup = try freshRollup() }
+    // Others may have kept segments before this one.
+    if segment.number > rollup!.upTo + 1 { try catchUp(before: segment.number) }
+    rollup!.take(segment)
+  }
+
+  private func freshRollup() throws(Fault) -> UsageRollup { UsageRollup(upTo: try store.usageUpTo() ?? 0) }
+
+  /// Takes in what was kept and not summed up before a crash.
+  private func catchUp(before number: Int64) throws(Fault) {
+    try store.forEachSegment(after: rollup!.upTo) { segment in
+      guard segment.number < number else { return false }
+      rollup!.take(segment)
+      return true
+    }
+  }
+
+  /// Keeps the sums of what was kept.
+  public func keepUsage() throws(Fault) {
+    guard var sums = rollup, !sums.isEmpty else { return }
+    try store.add(sums.drain(), upTo: sums.upTo)
+    rollup = sums
+  }
+
+  /// The sums that are asked for, at most 10,000 lines.
+  public func usage(_ query: UsageQuery) throws(Fault) -> [UsageQuery.Line] {
+    if rollup == nil {
+      rollup = try freshRollup()
+      try catchUp(before: .max)
+    }
+    try keepUsage()
+    return try query.run(store, limit: 10_000)
+  }
+
+  /// Erases a part of what is kept for longer than is wanted: some segments at a time, so that nothing waits for it. Whether there is more.
+  public func forgetActivity(_ retention: Retention) throws(Fault) -> Bool {
+    try keepUsage()
+    func moment(_ days: Int) -> Int64 { clock.now.milliseconds - Int64(days) * 86_400_000 }
+    for (span, days) in zip(UsageRow.Span.allCases, [retention.minuteDays, retention.hourDays, retention.dayDays]) {
+      try store.deleteUsage(span, before: moment(days))
+    }
+    let limit = 200
+    guard try store.deleteSegments(before: Timestamp(milliseconds: moment(retention.days)), limit: limit) < limit else {
+      return true
+    }
+    let excess = try store.segmentBytes() - Int64(retention.megabytes) << 20
+    guard excess > 0 else { return false }
+    return try store.deleteOldestSegments(bytes: excess, limit: limit) == limit
   }
 
   /// How far the store has the spool of a loop.

@@ -74,6 +74,8 @@ public final class KeyService: @unchecked Sendable {
   var batch: Batch?
   /// What went through since the process started.
   public internal(set) var traffic = TrafficMeter()
+  /// nil until something is kept.
+  var rollup: UsageRollup?
   /// nil until something is judged.
   var engine: TriggerEngine?
   /// The number of the last segment that was judged.

@@ -98,7 +98,9 @@ public final class ActivitySpool: @unchecked Sendable {
     guard start <= end, end - start <= UInt64(capacity) else { return ([], word(.id)) }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(Int(end - start))
-    for at in start..<end { bytes.append(unsafe base.load(fromByteOffset: headLength + Int(at % UInt64(capacity)), as: UInt8.self)) }
+    for at in start..<end {
+      bytes.append(unsafe base.load(fromByteOffset: headLength + Int(at % UInt64(capacity)), as: UInt8.self))
+    }
     return (bytes, word(.id))
   }
 }

@@ -86,6 +86,19 @@ enum Schema {
       "ALTER TABLE audit ADD COLUMN signature BLOB NOT NULL DEFAULT x''",
       "PRAGMA user_version = 8",
     ],
+    [
+      """
+      CREATE TABLE usage(
+        span INTEGER NOT NULL, start_ms INTEGER NOT NULL, key_id TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
+        endpoint INTEGER NOT NULL, outcome INTEGER NOT NULL, status INTEGER NOT NULL, requests INTEGER NOT NULL,
+        bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
+        cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, nano_dollars INTEGER NOT NULL, microseconds INTEGER NOT NULL,
+        PRIMARY KEY(span, start_ms, key_id, provider, model, endpoint, outcome, status)
+      ) STRICT, WITHOUT ROWID
+      """,
+      "CREATE TABLE usage_state(one INTEGER PRIMARY KEY CHECK(one = 1), up_to INTEGER NOT NULL) STRICT",
+      "PRAGMA user_version = 9",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

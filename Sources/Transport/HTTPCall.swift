@@ -11,6 +11,8 @@ public struct HTTPCall: Sendable {
     public let body: ByteBuffer
     /// What the other side's clock says; nil where it does not.
     public let date: Timestamp?
+    /// What its `Link` says (RFC 8288); nil where it has none.
+    public let link: String?
   }
 
   public init(connector: Connector, loop: EventLoop) {
@@ -43,10 +45,12 @@ public struct HTTPCall: Sendable {
     var body = ByteBuffer(capacity: 4096)
     var head = ResponseHead()
     var date: Timestamp?
+    var link: String?
     while true {
       do throws(HTTPError) {
         if !inbound.isEmpty, try head.parse(inbound, answering: .post, limits: HeadLimits()) {
-          date = Self.date(head, inbound)
+          date = Self.value("date", head, inbound).flatMap { Timestamp(httpDate: $0.span) }
+          link = Self.value("link", head, inbound).map { String(decoding: $0, as: UTF8.self) }
           inbound.consume(head.length)
           if head.status >= 200 { break }
           continue
@@ -63,21 +67,22 @@ public struct HTTPCall: Sendable {
         body.append(inbound.readable.extracting(range))
         inbound.consume(range.upperBound)
         guard body.count <= answerMax else { throw .closed }
-      case .end: return Answer(status: head.status, body: body, date: date)
+      case .end: return Answer(status: head.status, body: body, date: date, link: link)
       case .more(let used):
         inbound.consume(used)
         if try await read(&socket, &inbound, scope) == 0 {
           guard decoder.mayEndHere else { throw .closed }
-          return Answer(status: head.status, body: body, date: date)
+          return Answer(status: head.status, body: body, date: date, link: link)
         }
       }
     }
   }
 
-  private static func date(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) -> Timestamp? {
+  /// The value of the first field of that name, before the head is consumed.
+  static func value(_ name: StaticString, _ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer) -> [UInt8]? {
     let bytes = inbound.readable
-    for field in head.fields where bytes.extracting(field.name.range).equalsIgnoringCase("date") {
-      return Timestamp(httpDate: bytes.extracting(field.value.range))
+    for field in head.fields where bytes.extracting(field.name.range).equalsIgnoringCase(name) {
+      return [UInt8](copying: bytes.extracting(field.value.range))
     }
     return nil
   }

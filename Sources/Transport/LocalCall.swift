@@ -9,8 +9,16 @@ public enum LocalCall {
   /// Seconds of silence after which the server is taken for stuck. Opening a vault with a passphrase takes some.
   public static let patienceSeconds = 60
 
-  /// The status and the body of the answer; throws `.notFound` when nobody listens there.
-  public static func send(_ request: [UInt8], to path: String) throws(Fault) -> (status: Int, body: [UInt8]) {
+  public struct Answer: Sendable {
+    public let status: Int
+    public let body: [UInt8]
+    /// What its `Link` says.
+    public let link: String?
+    public init(status: Int, body: [UInt8], link: String?) { (self.status, self.body, self.link) = (status, body, link) }
+  }
+
+  /// Throws `.notFound` when nobody listens there.
+  public static func send(_ request: [UInt8], to path: String) throws(Fault) -> Answer {
     guard let address = SocketAddress(path: path) else { throw Fault(.invalidInput, "the path \(path) is too long for a socket") }
     let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     guard fd >= 0 else { throw Fault(.system, "no socket: \(errnoText())") }
@@ -29,16 +37,18 @@ public enum LocalCall {
     return try receive(fd)
   }
 
-  private static func receive(_ fd: Int32) throws(Fault) -> (status: Int, body: [UInt8]) {
+  private static func receive(_ fd: Int32) throws(Fault) -> Answer {
     let broken = Fault(.system, "the server's answer could not be read")
     var buffer = ByteBuffer(capacity: 64 * 1024)
     var head = ResponseHead()
     var decoder: BodyDecoder?
     var body: [UInt8] = []
+    var link: String?
     do {
       while true {
         if decoder == nil, try head.parse(buffer, answering: .post, limits: HeadLimits()) {
           decoder = BodyDecoder(head.framing)
+          link = HTTPCall.value("link", head, buffer).map { String(decoding: $0, as: UTF8.self) }
           buffer.consume(head.length)
         }
         while decoder != nil {
@@ -48,7 +58,7 @@ public enum LocalCall {
             buffer.consume(range.upperBound)
             guard body.count <= answerMax else { throw broken }
           } else {
-            if case .end = step { return (Int(head.status), body) }
+            if case .end = step { return Answer(status: Int(head.status), body: body, link: link) }
             if case .more(let used) = step { buffer.consume(used) }
             break
           }

@@ -2,23 +2,81 @@ import AdminAPI
 import Primitives
 import Wire
 
-enum ActivityCommand {
-  static let command = Command(
+enum ActivityCommands {
+  static let all = [list, export, usage]
+
+  private static let filters = [
+    Option(name: "key", value: "ID", help: "only of this masked key"),
+    Option(name: "team", value: "NAME", help: "only of this team's keys"),
+    Option(name: "tag", value: "TAG", help: "only of keys with this tag"),
+    Option(name: "provider", value: "NAME", help: "only to this provider"),
+    Option(name: "model", value: "NAME", help: "only for this model"),
+    Option(name: "from", value: "TIME", help: "not before 2027-01-31T12:00:00Z"),
+    Option(name: "to", value: "TIME", help: "not after that time"),
+  ]
+
+  private static let filtersOfRequests = [
+    Option(name: "endpoint", value: "CLASS", help: "only for this class of endpoints: chat, embeddings, ..."),
+    Option(name: "outcome", value: "OUTCOME", help: "only what ended so: completed, refused, client_gone, upstream_failed, ..."),
+    Option(name: "code", value: "CODE", help: "only what was refused with this code"),
+    Option(name: "status", value: "STATUS", help: "only what was answered so: 404, or 4xx"),
+    Option(name: "network", value: "NETWORK", help: "only from there: 10.0.0.0/8"),
+  ]
+
+  private static func query(_ arguments: Arguments, _ options: [Option]) -> String {
+    options.compactMap { option in arguments.value(option.name).map { "\(option.name)=\(percentEncoded($0))" } }
+      .joined(separator: "&")
+  }
+
+  private static let export = Command(
+    path: ["activity", "export"], summary: "write requests to standard output as lines that tables are made of, the latest first",
+    options: Unsealing.options + filters + filtersOfRequests + [
+      Option(name: "format", value: "FORMAT", help: "jsonl (default) or csv: the same columns in every line")
+    ]
+  ) { arguments throws(Fault) in
+    try arguments.noOperands()
+    let link = try AdminLink.open(arguments)
+    let options = filters + filtersOfRequests + [Option(name: "format", value: "FORMAT", help: "")]
+    var target: String? = "/v1/activity/export?\(query(arguments, options))&limit=1000"
+    while let asked = target {
+      let page = try link.page(asked)
+      if !page.body.isEmpty { Terminal.result(String(decoding: page.body.dropLast(), as: UTF8.self)) }
+      target = page.next.map { "/v1/activity/export\($0)" }
+    }
+  }
+
+  private static let usage = Command(
+    path: ["usage"], summary: "show what requests came to, by minute, hour or day",
+    options: Unsealing.options + filters + [
+      Option(name: "span", value: "SPAN", help: "minute, hour (default) or day"),
+      Option(
+        name: "by", value: "MEMBERS",
+        help: "of time, key, provider, model, endpoint, outcome, with commas between (default: time)"),
+      Command.json,
+    ]
+  ) { arguments throws(Fault) in
+    let options = filters + ["span", "by"].map { Option(name: $0, value: "", help: "") }
+    let headings = ["TIME", "KEY", "PROVIDER", "MODEL", "REQUESTS", "REFUSED", "FAILED", "IN", "OUT", "USD", "MS"]
+    try printList("/v1/usage?\(query(arguments, options))", arguments, headings) { (line: UsageDocument) in
+      [
+        line.time ?? "-", line.key ?? "-", orDash(line.provider ?? ""), orDash(Terminal.plain(line.model ?? "")),
+        "\(line.requests)",
+        "\(line.refused)", "\(line.failed)", "\(line.input_tokens)", "\(line.output_tokens)", line.cost_usd,
+        "\(line.mean_duration_us / 1000)",
+      ]
+    }
+  }
+
+  private static let list = Command(
     path: ["activity"], summary: "show the latest requests",
-    options: Unsealing.options + [
-      Option(name: "key", value: "ID", help: "only of this masked key"),
-      Option(name: "provider", value: "NAME", help: "only to this provider"),
-      Option(name: "from", value: "TIME", help: "not before 2027-01-31T12:00:00Z"),
-      Option(name: "to", value: "TIME", help: "not after that time"),
+    options: Unsealing.options + filters + filtersOfRequests + [
       Option(name: "limit", value: "N", help: "at most so many, 1 to 1000 (default: 50)"),
       Command.json,
     ]
   ) { arguments throws(Fault) in
-    let parameters = ["key", "provider", "from", "to", "limit"].compactMap { name in
-      arguments.value(name).map { "\(name)=\(percentEncoded($0))" }
-    }
+    let options = filters + filtersOfRequests + [Option(name: "limit", value: "N", help: "")]
     let headings = ["TIME", "KEY", "PROVIDER", "ENDPOINT", "MODEL", "STATUS", "OUTCOME", "IN", "OUT", "USD", "MS"]
-    try printList("/v1/activity?\(parameters.joined(separator: "&"))", arguments, headings) { (entry: ActivityDocument) in
+    try printList("/v1/activity?\(query(arguments, options))", arguments, headings) { (entry: ActivityDocument) in
       [
         entry.at, entry.key ?? "-", orDash(entry.provider), entry.endpoint ?? "-", orDash(Terminal.plain(entry.model)),
         entry.status == 0 ? "-" : "\(entry.status)", entry.code.isEmpty ? entry.outcome : entry.code, tokens(entry.input_tokens),

@@ -56,22 +56,34 @@ struct AdminLink {
   func call(_ method: Wire.Method, _ target: String, body: borrowing SecretBytes = SecretBytes(count: 0) { _ in }) throws(Fault)
     -> [UInt8]
   {
-    let (status, answer): (Int, [UInt8])
+    try answer(method, target, body: body).body
+  }
+
+  /// A page of a list, and what the next one is asked for with; nil after the last.
+  func page(_ target: String) throws(Fault) -> (body: [UInt8], next: String?) {
+    let answer = try answer(.get, target, body: SecretBytes(count: 0) { _ in })
+    guard let link = answer.link, link.hasPrefix("<"), let end = link.firstIndex(of: ">") else { return (answer.body, nil) }
+    return (answer.body, String(link[link.index(after: link.startIndex)..<end]))
+  }
+
+  private func answer(_ method: Wire.Method, _ target: String, body: borrowing SecretBytes) throws(Fault) -> LocalCall.Answer {
+    let answer: LocalCall.Answer
     switch way {
     case .server(let socket):
       var bytes = Self.request("\(method.name)", target, [UInt8](copying: body.span))
       defer { wipe(&bytes) }
-      (status, answer) = try LocalCall.send(bytes, to: socket)
-    case .remote(let remote): (status, answer) = try remote.send("\(method.name)", target, body: body)
+      answer = try LocalCall.send(bytes, to: socket)
+    case .remote(let remote): answer = try remote.send("\(method.name)", target, body: body)
     case .here(let api):
       let call = LocalRequest(try AdminRequest(method, target, body: body.copy()))
       EventLoop().run { call.response = await api.answer(call.request) }
-      (status, answer) = (call.response.status, call.response.body)
+      let link = call.response.next.map { "<\($0)>" }
+      answer = LocalCall.Answer(status: call.response.status, body: call.response.body, link: link)
     }
-    guard status < 400 else {
-      let problem = try? JSONDecoder().decode(ProblemDocument.self, from: Data(answer))
+    guard answer.status < 400 else {
+      let problem = try? JSONDecoder().decode(ProblemDocument.self, from: Data(answer.body))
       throw Fault(
-        Fault.Code(rawValue: problem?.code ?? "system"), problem?.title ?? "the server answered \(status)",
+        Fault.Code(rawValue: problem?.code ?? "system"), problem?.title ?? "the server answered \(answer.status)",
         hint: problem?.hint ?? "")
     }
     return answer

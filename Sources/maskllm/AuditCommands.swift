@@ -70,27 +70,14 @@ enum AuditCommands {
     let filter = query(arguments)
     let format = arguments.value("format") ?? "jsonl"
     let isWhole = filter.isEmpty && format == "jsonl"
-    var after: Int64 = 0
-    while true {
-      let page = try link.call(
-        .get,
-        "/v1/audit/export?\((filter + ["format=\(percentEncoded(format))", "limit=1000"] + (after > 0 ? ["after=\(after)"] : [])).joined(separator: "&"))"
-      )
-      let lines = page.split(separator: 10)
-      if !lines.isEmpty { Terminal.result(lines.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "\n")) }
-      guard let last = lines.last, let number = number(of: last), isWhole || lines.count == 1000 else { break }
-      after = number
+    var target: String? =
+      "/v1/audit/export?\((filter + ["format=\(percentEncoded(format))", "limit=1000"]).joined(separator: "&"))"
+    while let asked = target {
+      let page = try link.page(asked)
+      if !page.body.isEmpty { Terminal.result(String(decoding: page.body.dropLast(), as: UTF8.self)) }
+      target = page.next.map { "/v1/audit/export\($0)" }
     }
     if !isWhole { Terminal.note("with a filter or in another format there is nothing to verify: leave both out for that") }
-  }
-
-  /// Of the entry that a line is of; nil for the line at the end.
-  private static func number(of line: ArraySlice<UInt8>) -> Int64? {
-    let text = String(decoding: line, as: UTF8.self)
-    let digits =
-      text.hasPrefix("{\"number\":")
-      ? text.dropFirst("{\"number\":".count) : text.firstRange(of: "externalId=").map { text[$0.upperBound...] } ?? ""
-    return Int64(digits.prefix { $0.isASCII && $0.isNumber })
   }
 
   private static let verify = Command(

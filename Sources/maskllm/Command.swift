@@ -46,9 +46,9 @@ enum CommandTable {
     + ExplainCommands.all
     + TokenCommands.all + BackupCommands.all + VaultCommands.all + [DoctorCommand.command, ImportCommand.command]
     + DeclarationCommands.all
-    + AuditCommands.all
+    + AuditCommands.all + ActivityCommands.all
     + RunCommands.all + [
-      ScanCommand.command, ActivityCommand.command, CompletionsCommand.command, StatusCommand.version,
+      ScanCommand.command, CompletionsCommand.command, StatusCommand.version,
     ]
 
   static func run(_ words: [String]) throws(Fault) {

@@ -37,7 +37,7 @@ final class RemoteCall: Sendable {
   }
 
   /// Sends one request and waits for its answer, on a loop of its own.
-  func send(_ method: String, _ target: String, body: borrowing SecretBytes) throws(Fault) -> (status: Int, body: [UInt8]) {
+  func send(_ method: String, _ target: String, body: borrowing SecretBytes) throws(Fault) -> LocalCall.Answer {
     var message = ByteBuffer(capacity: 4096 + body.count)
     message.append("\(method) \(base.prefix)\(target) HTTP/1.1\r\nHost: \(base.hostHeader)\r\nAuthorization: Bearer ")
     token.append(to: &message)
@@ -47,9 +47,9 @@ final class RemoteCall: Sendable {
   }
 
   /// Sends one message to `base` and waits for the answer, on a loop of its own.
-  static func exchange(_ message: consuming ByteBuffer, with base: BaseURL, authorityFile: String?) throws(Fault) -> (
-    status: Int, body: [UInt8]
-  ) {
+  static func exchange(_ message: consuming ByteBuffer, with base: BaseURL, authorityFile: String?) throws(Fault)
+    -> LocalCall.Answer
+  {
     let loop = EventLoop()
     let connector = Connector(resolver: NameResolver(), proxy: try ProxySettings(environment: [:]))
     let origin = Origin(
@@ -62,13 +62,14 @@ final class RemoteCall: Sendable {
   /// What the loop that this thread runs has come to.
   private final class Outcome: @unchecked Sendable {
     private var message: ByteBuffer
-    var result = Result<(status: Int, body: [UInt8]), Fault>.failure(Fault(.unavailable, "no answer came"))
+    var result = Result<LocalCall.Answer, Fault>.failure(Fault(.unavailable, "no answer came"))
     init(_ message: consuming ByteBuffer) { self.message = message }
 
     func send(_ call: HTTPCall, _ origin: Origin) async {
       do throws(IOFailure) {
         let answer = try await call.send(&message, to: origin, milliseconds: 60_000, answerMax: 256 << 20)
-        result = .success((Int(answer.status), [UInt8](copying: answer.body.readable)))
+        result = .success(
+          LocalCall.Answer(status: Int(answer.status), body: [UInt8](copying: answer.body.readable), link: answer.link))
       } catch { result = .failure(Fault(.unavailable, "\(origin.host) did not answer: \(error.clause)")) }
     }
   }

@@ -31,6 +31,8 @@ final class Server: @unchecked Sendable {
   private let checkpoints: CheckpointKeeper
   private let openIDSecret: [UInt8]?
   var spools: [ActivitySpool] = []
+  /// Whether there is something to forget, a piece each second.
+  private var forgets = false
   private let stop = LoopEvent()
   private let stopped = LoopEvent()
   private var running = 0
@@ -164,7 +166,10 @@ final class Server: @unchecked Sendable {
         await self.drain()
         _ = self.keepObjects()
         await self.checkpoints.keep()
-        do throws(Fault) { try self.service.keepProfiles() } catch {
+        do throws(Fault) {
+          try self.service.keepProfiles()
+          try self.service.keepUsage()
+        } catch {
           self.log.warn("what is known of how keys are used could not be kept: \(error)")
         }
         do throws(Fault) { try self.service.closeLedger() } catch { self.log.warn("the ledger could not be closed: \(error)") }
@@ -301,6 +306,7 @@ final class Server: @unchecked Sendable {
         Task(executorPreference: control) { await self.checkpoints.keep() }
       }
       guard turns % 18_000 == 1 else { continue }
+      forgets = true
       do throws(Fault) { try service.forgetExpired() } catch {
         log.warn("what has expired could not be forgotten: \(error)")
       }
@@ -312,6 +318,8 @@ final class Server: @unchecked Sendable {
     do throws(Fault) {
       try service.watch()
       try service.keepProfiles()
+      try service.keepUsage()
+      if forgets { forgets = try service.forgetActivity(settings.retention) }
     } catch { log.warn("what is known of how keys are used could not be kept: \(error)") }
     // In small steps: what is sealed again holds nobody up.
     do throws(Fault) { _ = try service.resealSome(50) } catch { log.warn("records could not be sealed again: \(error)") }

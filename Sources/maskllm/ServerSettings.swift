@@ -5,6 +5,7 @@ import Configuration
 import Domain
 import Gateway
 import Glibc
+import KeyService
 import Primitives
 
 /// What `serve` runs with: the configuration file, overridden by options.
@@ -19,6 +20,7 @@ struct ServerSettings {
   var gateway = GatewayLimits()
   var leaks = LeakSettings()
   var checkpoints = CheckpointSettings()
+  var retention = Retention()
   /// Where the management side is reached over the network; nil: only by the Unix socket.
   var admin: AdminSettings?
 
@@ -122,6 +124,11 @@ struct ServerSettings {
       leaks.signedOnly = text == "refuse"
     }
     try applyCheckpoints(&s)
+    try set(&retention.days, "activity.keep_days", 1...3660)
+    try set(&retention.megabytes, "activity.keep_megabytes", 1...(1 << 20))
+    try set(&retention.minuteDays, "activity.keep_minutely_days", 1...3660)
+    try set(&retention.hourDays, "activity.keep_hourly_days", 1...3660)
+    try set(&retention.dayDays, "activity.keep_daily_days", 1...36_600)
     try set(&gateway.flushMilliseconds, "activity.flush_ms", 10...60_000)
     try set(&gateway.client.idleMilliseconds, "timeouts.upstream_idle_ms", 100...3_600_000)
     var t = gateway.server.timeouts

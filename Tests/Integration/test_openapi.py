@@ -80,6 +80,8 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     well("PUT", "/v1/objects/second/file-madeUp00000000000001", {"key": key})
     well("POST", "/v1/explain", {"key": key, "method": "POST", "path": "/up/v1/chat/completions", "body": '{"model":"m"}'})
     well("GET", "/v1/activity")
+    well("GET", "/v1/activity/export?format=csv")
+    well("GET", "/v1/usage?span=day&by=key,model")
     well("POST", "/v1/checkups")
     well("POST", "/v1/audit/verifications")
     well("POST", "/v1/backups")

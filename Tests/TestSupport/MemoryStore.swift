@@ -20,6 +20,8 @@ public final class MemoryStore: Store, Sendable {
     var answers: [String: (at: Timestamp, sealed: [UInt8])] = [:]
     var profiles: [RecordID: [UInt8]] = [:]
     var upTo: Int64 = 0
+    var usage: [UsageRow.Place: UsageRow.Sums] = [:]
+    var usageUpTo: Int64?
     var isFailing = false
   }
   private let state = Mutex(State())
@@ -163,6 +165,36 @@ public final class MemoryStore: Store, Sendable {
   }
   public func forEachAuditRow(after number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
     for row in state.withLock({ $0.audit }) where row.number > number { if !body(row) { return } }
+  }
+  public func add(_ rows: [UsageRow], upTo: Int64) throws(Fault) {
+    try write { state in
+      for row in rows { state.usage[row.place, default: UsageRow.Sums()] += row.sums }
+      state.usageUpTo = upTo
+    }
+  }
+  public func usageUpTo() throws(Fault) -> Int64? { state.withLock { $0.usageUpTo } }
+  public func forEachUsage(_ span: UsageRow.Span, from: Int64, to: Int64, _ body: (UsageRow) -> Bool) throws(Fault) {
+    let rows = state.withLock { $0.usage }.filter { $0.key.span == span && $0.key.start >= from && $0.key.start < to }
+    for (place, sums) in rows.sorted(by: { $0.key.start < $1.key.start }) { if !body(UsageRow(place, sums)) { return } }
+  }
+  public func deleteUsage(_ span: UsageRow.Span, before start: Int64) throws(Fault) {
+    try write { state in state.usage = state.usage.filter { $0.key.span != span || $0.key.start >= start } }
+  }
+  public func deleteSegments(before moment: Timestamp, limit: Int) throws(Fault) -> Int {
+    try erase { $0.last < moment }
+  }
+  public func segmentBytes() throws(Fault) -> Int64 { state.withLock { $0.segments.reduce(0) { $0 + Int64($1.records.count) } } }
+  public func deleteOldestSegments(bytes: Int64, limit: Int) throws(Fault) -> Int {
+    var left = bytes
+    return try erase { segment in
+      defer { left -= Int64(segment.records.count) }
+      return left > 0
+    }
+  }
+  private func erase(_ isGone: (ActivitySegment) -> Bool) throws(Fault) -> Int {
+    let gone = Set(state.withLock { $0.segments }.filter(isGone).map(\.number))
+    try write { state in state.segments.removeAll { gone.contains($0.number) } }
+    return gone.count
   }
   public func append(_ segment: ActivitySegment) throws(Fault) -> Int64 {
     var number: Int64 = 0

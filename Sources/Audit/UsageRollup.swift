@@ -1,0 +1,138 @@
+public import Primitives
+import Providers
+public import Storage
+
+/// Sums of requests by minute, hour and day, made from segments as they are kept.
+public struct UsageRollup: Sendable {
+  private var sums: [UsageRow.Place: UsageRow.Sums] = [:]
+  /// The last segment that is in it.
+  public private(set) var upTo: Int64
+  public var isEmpty: Bool { sums.isEmpty }
+
+  public init(upTo: Int64) { self.upTo = upTo }
+
+  private struct Kind: Hashable {
+    let minute: Int64
+    let key: RecordID?
+    /// Index of provider and model among the segment's.
+    let name: Int
+    let endpoint: UInt8
+    let outcome: UInt8
+    let status: Int
+  }
+
+  /// Adds a segment. Its requests are summed up before anything is looked up by text: most are of few kinds.
+  public mutating func take(_ segment: ActivitySegment) {
+    guard segment.number > upTo else { return }
+    upTo = segment.number
+    let bytes = segment.records
+    var names: [(provider: ArraySlice<UInt8>, model: ArraySlice<UInt8>)] = []
+    var kinds: [Kind: UsageRow.Sums] = [:]
+    ActivityEncoding.forEach(in: bytes) { record, provider, model, _ in
+      let model = record.upstreamStatus == 0 ? model.lowerBound..<model.lowerBound : model
+      let known = names.firstIndex { $0.provider == bytes[provider] && $0.model == bytes[model] }
+      if known == nil { names.append((bytes[provider], bytes[model])) }
+      let kind = Kind(
+        minute: record.start.milliseconds.floorDivided(by: 60_000) * 60_000, key: record.key, name: known ?? names.count - 1,
+        endpoint: record.endpoint.map { $0.rawValue + 1 } ?? 0, outcome: record.outcome.rawValue, status: Int(record.status) / 100
+      )
+      kinds[kind, default: UsageRow.Sums()] += UsageRow.Sums(record)
+    }
+    for (kind, sum) in kinds {
+      let (provider, model) = names[kind.name]
+      var place = UsageRow.Place(
+        span: .minute, start: kind.minute, key: nil, provider: String(decoding: provider, as: UTF8.self),
+        model: String(decoding: model, as: UTF8.self), endpoint: kind.endpoint, outcome: kind.outcome, status: kind.status)
+      sums[place, default: UsageRow.Sums()] += sum
+      place.key = kind.key
+      for span in [UsageRow.Span.hour, .day] {
+        place.span = span
+        place.start = kind.minute.floorDivided(by: span.milliseconds) * span.milliseconds
+        sums[place, default: UsageRow.Sums()] += sum
+      }
+    }
+  }
+
+  /// What has gathered, which is none of it from now on.
+  public mutating func drain() -> [UsageRow] {
+    defer { sums = [:] }
+    return sums.map { UsageRow($0.key, $0.value) }
+  }
+}
+
+extension UsageRow.Sums {
+  fileprivate init(_ record: ActivityRecord) {
+    self.init()
+    requests = 1
+    (bytesIn, bytesOut) = (Int64(record.bytesIn), Int64(record.bytesOut))
+    (input, output) = (record.usage.input ?? 0, record.usage.output ?? 0)
+    (cacheRead, cacheWrite) = (record.usage.cacheRead ?? 0, record.usage.cacheWrite ?? 0)
+    (nanoDollars, microseconds) = (record.cost?.count ?? 0, Int64(record.durationMicroseconds))
+  }
+}
+
+/// A question about the sums.
+public struct UsageQuery: Sendable {
+  public enum Member: String, Sendable, CaseIterable { case time, key, provider, model, endpoint, outcome }
+  public var span = UsageRow.Span.hour
+  /// Beginnings of spans, [from, to).
+  public var from = Timestamp(milliseconds: 0)
+  public var to = Timestamp.distantFuture
+  /// What a line of the answer is of.
+  public var by: Set<Member> = [.time]
+  public var key: RecordID?
+  /// Only of these; nil: of all.
+  public var keys: Set<RecordID>?
+  public var provider: String?
+  public var model: String?
+  public init() {}
+
+  public struct Line: Sendable {
+    public var place: UsageRow.Place
+    public var sums = UsageRow.Sums()
+    /// Those of `sums.requests` that the gateway refused, and those that ended badly.
+    public var refused: Int64 = 0
+    public var failed: Int64 = 0
+  }
+
+  /// Lines in the order of their beginnings, within that the largest first. Throws `.invalidInput` where there are more than `limit`.
+  public func run(_ store: any UsageStore, limit: Int) throws(Fault) -> [Line] {
+    var lines: [UsageRow.Place: Line] = [:]
+    try store.forEachUsage(span, from: from.milliseconds, to: to.milliseconds) { row in
+      guard matches(row.place) else { return true }
+      var place = row.place
+      if !by.contains(.time) { place.start = 0 }
+      if !by.contains(.key) { place.key = nil }
+      if !by.contains(.provider) { place.provider = "" }
+      if !by.contains(.model) { place.model = "" }
+      if !by.contains(.endpoint) { place.endpoint = 0 }
+      if !by.contains(.outcome) { place.outcome = 0 }
+      place.status = 0
+      var line = lines[place] ?? Line(place: place)
+      line.sums += row.sums
+      if row.place.outcome == Outcome.refused.rawValue {
+        line.refused += row.sums.requests
+      } else if row.place.status >= 5
+        || (row.place.outcome != Outcome.completed.rawValue && row.place.outcome != Outcome.clientGone.rawValue)
+      {
+        line.failed += row.sums.requests
+      }
+      lines[place] = line
+      return lines.count <= limit
+    }
+    guard lines.count <= limit else {
+      throw Fault(.invalidInput, "the answer has more than \(limit) lines", hint: "ask for less time, or group by fewer members")
+    }
+    return lines.values.sorted {
+      ($0.place.start, $1.sums.requests, $0.place.key ?? Self.noKey, $0.place.model)
+        < ($1.place.start, $0.sums.requests, $1.place.key ?? Self.noKey, $1.place.model)
+    }
+  }
+
+  private static let noKey = RecordID(high: 0, low: 0)
+
+  private func matches(_ place: UsageRow.Place) -> Bool {
+    (key == nil || place.key == key) && (keys == nil || place.key.map { keys!.contains($0) } ?? false)
+      && (provider == nil || place.provider == provider) && (model == nil || place.model == model)
+  }
+}

@@ -1,0 +1,100 @@
+public import Primitives
+
+// The roll-ups of activity, and the end of what they are made of.
+extension SQLiteStore {
+  public func add(_ rows: [UsageRow], upTo: Int64) throws(Fault) {
+    try database.transaction { () throws(Fault) in
+      for row in rows {
+        let (place, sums) = (row.place, row.sums)
+        try database.run(
+          """
+          INSERT INTO usage(span, start_ms, key_id, provider, model, endpoint, outcome, status, requests, bytes_in, bytes_out, input,
+            output, cache_read, cache_write, nano_dollars, microseconds)
+          VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+          ON CONFLICT(span, start_ms, key_id, provider, model, endpoint, outcome, status) DO UPDATE SET requests = requests + ?9,
+            bytes_in = bytes_in + ?10, bytes_out = bytes_out + ?11, input = input + ?12, output = output + ?13,
+            cache_read = cache_read + ?14, cache_write = cache_write + ?15, nano_dollars = nano_dollars + ?16,
+            microseconds = microseconds + ?17
+          """,
+          [
+            .integer(Int64(place.span.rawValue)), .integer(place.start), .text(place.key?.description ?? ""),
+            .text(place.provider),
+            .text(place.model), .integer(Int64(place.endpoint)), .integer(Int64(place.outcome)), .integer(Int64(place.status)),
+            .integer(sums.requests), .integer(sums.bytesIn), .integer(sums.bytesOut), .integer(sums.input), .integer(sums.output),
+            .integer(sums.cacheRead), .integer(sums.cacheWrite), .integer(sums.nanoDollars), .integer(sums.microseconds),
+          ])
+      }
+      try database.run(
+        "INSERT INTO usage_state(one, up_to) VALUES(1, ?1) ON CONFLICT(one) DO UPDATE SET up_to = ?1", [.integer(upTo)])
+    }
+  }
+
+  public func usageUpTo() throws(Fault) -> Int64? {
+    var found: Int64?
+    try database.query("SELECT up_to FROM usage_state") { r in
+      found = r[0].integer
+      return false
+    }
+    return found
+  }
+
+  public func forEachUsage(_ span: UsageRow.Span, from: Int64, to: Int64, _ body: (UsageRow) -> Bool) throws(Fault) {
+    try database.query(
+      """
+      SELECT start_ms, key_id, provider, model, endpoint, outcome, status, requests, bytes_in, bytes_out, input, output, cache_read,
+        cache_write, nano_dollars, microseconds
+      FROM usage WHERE span = ?1 AND start_ms >= ?2 AND start_ms < ?3 ORDER BY start_ms
+      """, [.integer(Int64(span.rawValue)), .integer(from), .integer(to)]
+    ) { r in
+      let place = UsageRow.Place(
+        span: span, start: r[0].integer ?? 0, key: r[1].text.flatMap { RecordID($0) }, provider: r[2].text ?? "",
+        model: r[3].text ?? "", endpoint: UInt8(clamping: r[4].integer ?? 0), outcome: UInt8(clamping: r[5].integer ?? 0),
+        status: Int(r[6].integer ?? 0))
+      var sums = UsageRow.Sums()
+      (sums.requests, sums.bytesIn, sums.bytesOut) = (r[7].integer ?? 0, r[8].integer ?? 0, r[9].integer ?? 0)
+      (sums.input, sums.output) = (r[10].integer ?? 0, r[11].integer ?? 0)
+      (sums.cacheRead, sums.cacheWrite) = (r[12].integer ?? 0, r[13].integer ?? 0)
+      (sums.nanoDollars, sums.microseconds) = (r[14].integer ?? 0, r[15].integer ?? 0)
+      return body(UsageRow(place, sums))
+    }
+  }
+
+  public func deleteUsage(_ span: UsageRow.Span, before start: Int64) throws(Fault) {
+    try database.run(
+      "DELETE FROM usage WHERE span = ?1 AND start_ms < ?2", [.integer(Int64(span.rawValue)), .integer(start)])
+  }
+
+  public func deleteSegments(before moment: Timestamp, limit: Int) throws(Fault) -> Int {
+    try erase(
+      "SELECT number, length(records) FROM activity WHERE last_ms < ?1 ORDER BY last_ms LIMIT ?2",
+      [.integer(moment.milliseconds), .integer(Int64(limit))], bytes: .max)
+  }
+
+  public func segmentBytes() throws(Fault) -> Int64 {
+    var sum: Int64 = 0
+    try database.query("SELECT coalesce(sum(length(records)), 0) FROM activity") { r in
+      sum = r[0].integer ?? 0
+      return false
+    }
+    return sum
+  }
+
+  public func deleteOldestSegments(bytes: Int64, limit: Int) throws(Fault) -> Int {
+    try erase("SELECT number, length(records) FROM activity ORDER BY number LIMIT ?1", [.integer(Int64(limit))], bytes: bytes)
+  }
+
+  private func erase(_ query: StaticString, _ values: [SQLValue], bytes: Int64) throws(Fault) -> Int {
+    var numbers: [Int64] = []
+    var sum: Int64 = 0
+    try database.query(query, values) { r in
+      guard sum < bytes else { return false }
+      numbers.append(r[0].integer ?? 0)
+      sum += r[1].integer ?? 0
+      return true
+    }
+    try database.transaction { () throws(Fault) in
+      for number in numbers { try database.run("DELETE FROM activity WHERE number = ?1", [.integer(number)]) }
+    }
+    return numbers.count
+  }
+}
