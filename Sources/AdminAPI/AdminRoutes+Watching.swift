@@ -24,6 +24,14 @@ extension AdminAPI {
       query: ["span", "by", "from", "to", "key", "provider", "model", "team", "tag"]
     ) { (api, r, p) async throws(Fault) in try await api.usage(r) },
     AdminRoute(
+      .get, "keys/{id}/advice", .read, .activity, ofTeams: true, "Propose the smallest policy that a key's requests need",
+      gives: .one(AdviceDocument.self), query: ["days"]
+    ) { (api, r, p) async throws(Fault) in try await api.adviseKey(r, p[0]) },
+    AdminRoute(
+      .post, "policy-replays", .read, .activity, "Say what a policy would have refused in the past",
+      gives: .one(ReplayedPolicyDocument.self), takes: .document(PolicyReplayDocument.self)
+    ) { (api, r, p) async throws(Fault) in try await api.replayPolicy(r) },
+    AdminRoute(
       .get, "audit", .read, .audit,
       "List what was done, the latest first; with `number_above`, those behind it in their order",
       gives: .list(AuditDocument.self),

@@ -29,7 +29,8 @@ enum ShapeFacets {
     case ("NewProvider", "name"): providerName
     case ("NewKey", "name"), (_, "reason"), ("NewToken", "name"): label
     case ("NewKey", "team"), ("NewKey", "shared_policy"), ("Grant", "team"), ("Grant", "shared_policy"): documentName
-    case ("GivenObject", "key"), ("GivenObject", "provider_key"), ("Explain", "key"), ("Budget", "key"): id
+    case ("GivenObject", "key"), ("GivenObject", "provider_key"), ("Explain", "key"), ("Budget", "key"), ("PolicyReplay", "key"):
+      id
     case (_, "issued_before"), (_, "not_before"), ("Raise", "until"), ("Explain", "at"), ("Replay", "from"): time
     case (_, "usd"): dollars
     default: name.hasSuffix("_at") ? time : [:]
@@ -39,6 +40,7 @@ enum ShapeFacets {
   static func number(_ object: String, _ name: String) -> [String: JSONTree] {
     switch (object, name) {
     case ("Throttle", "requests_per_minute"): ["minimum": 1, "maximum": 1_000_000]
+    case ("PolicyReplay", "days"): ["minimum": 1, "maximum": 366]
     case ("NewKey", "count"): ["minimum": 1, "maximum": 1000]
     case ("Revocation", "version"): ["minimum": 1]
     default: [:]
@@ -79,6 +81,7 @@ enum ShapeFacets {
       case "key": id
       case "from", "to", "since", "until": time
       case "number_above": ["pattern": "^[0-9]{1,18}$"]
+      case "days": ["pattern": "^([1-9]|[1-9][0-9]|[12][0-9][0-9]|3[0-5][0-9]|36[0-6])$"]
       case "span": oneOf(UsageRow.Span.allCases.map(\.name))
       case "by": ["pattern": .text("^(\(members))(,(\(members)))*$")]
       case "outcome": oneOf(Outcome.allCases.map(\.name))

@@ -44,6 +44,8 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     key = well("POST", "/v1/keys", {"name": "k", "team": "t", "policy": policy, "tags": ["x"], "expires_at": later})["key"]["id"]
     assert len(well("POST", "/v1/keys", {"name": "k", "policy": policy, "count": 2})) == 2
     well("GET", f"/v1/keys/{key}")
+    well("GET", f"/v1/keys/{key}/advice?days=7")
+    well("POST", "/v1/policy-replays", {"key": key, "policy": policy})
     well("PUT", f"/v1/keys/{key}", {"policy": policy, "shared_policy": "p"})
     well("PUT", f"/v1/keys/{key}/tags", {"tags": ["y"]})
     well("PUT", f"/v1/keys/{key}/throttle", {"requests_per_minute": 5, "reason": "r"})
