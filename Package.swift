@@ -33,9 +33,11 @@ let package = Package(
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
     .target(name: "CLinuxShims"),
+    .target(name: "CMail", dependencies: ["CCurl"]),
     .target(name: "CPriceList", exclude: ["prices.tsv"]),
     .target(name: "CCatalogue"),
     // Floor 1
@@ -46,7 +48,7 @@ let package = Package(
     floor("Wire", ["Primitives"]),
     floor("Configuration", ["Primitives", "CYAML"]),
     // Floor 3
-    floor("Transport", ["Primitives", "Wire", "CSSL", "CLinuxShims"]),
+    floor("Transport", ["Primitives", "Wire", "CSSL", "CLinuxShims", "CMail"]),
     floor("Storage", ["Primitives", "Domain", "CSQLite"]),
     floor("Providers", ["Primitives", "Cryptography", "Configuration", "Domain", "Wire", "CPriceList", "CCatalogue"]),
     // Floor 4

@@ -23,6 +23,7 @@ build)
   library sqlite3 libsqlite3-dev
   library yaml-0.1 libyaml-dev
   library libpcre2-8 libpcre2-dev
+  library libcurl libcurl4-openssl-dev
   need tzdata test -s /usr/share/zoneinfo/Europe/Berlin
   need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
   ;;

@@ -5,7 +5,7 @@ import Wire
 
 extension AdminAPI {
   /// All of it. Who may ask for what is decided here and nowhere else.
-  static let routes = managing + watching
+  static let routes = managing + watching + alerting
 
   private static let managing: [AdminRoute] = [
     AdminRoute(.get, "status", .read, .status, ofTeams: true, "How the server is", gives: .one(StatusDocument.self)) {

@@ -22,6 +22,9 @@ enum ShapeFacets {
     case ("NewToken", "role"), ("Token", "role"): oneOf(AdminRole.allCases.map(\.rawValue))
     case ("Trigger", "when"), ("NamedTrigger", "when"): oneOf(Trigger.Condition.allCases.map(\.rawValue))
     case ("Trigger", "then"), ("NamedTrigger", "then"): oneOf(Trigger.Action.allCases.map(\.rawValue))
+    case ("AlertChannel", "kind"): oneOf(AlertChannel.Kind.allCases.map(\.rawValue))
+    case (_, "severity"): oneOf(Severity.allCases.map(\.name))
+    case ("Silence", "until"): time
     case ("Destination", "kind"): oneOf(Destination.Kind.allCases.map(\.rawValue))
     case ("Budget", "window"): oneOf(Budget.Window.allCases.map(\.rawValue))
     case ("Explain", "method"): oneOf(Method.allCases.map { "\($0.name)" })
@@ -89,6 +92,7 @@ enum ShapeFacets {
       case "status": ["pattern": "^[1-5]([0-9][0-9]|xx)$"]
       case "format" where path == "/v1/activity/export": oneOf(["jsonl", "csv"])
       case "format" where path == "/v1/audit/export": oneOf(["jsonl", "cef"])
+      case "state" where path == "/v1/alerts": oneOf(Alert.State.allCases.map(\.rawValue))
       case "state": oneOf(MaskedKey.State.allCases.map(\.rawValue) + ["expired"])
       case "provider" where path == "/v1/provider-keys": providerName
       default: [:]

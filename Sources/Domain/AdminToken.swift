@@ -6,7 +6,7 @@ public struct Permission: Hashable, Sendable, CustomStringConvertible {
 
   public enum Resource: String, Sendable, CaseIterable {
     case status, seal, providers, keys, teams, policies, budgets, prices, objects, activity, audit, triggers, schedules
-    case destinations, rotations, leaks, tokens, backups
+    case destinations, rotations, leaks, tokens, backups, alerts
     case providerKeys = "provider-keys"
   }
 

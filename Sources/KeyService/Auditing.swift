@@ -1,5 +1,6 @@
 public import Audit
 import Cryptography
+import Domain
 public import Primitives
 import Vault
 
@@ -51,8 +52,11 @@ extension KeyService {
 
   public func auditLog() throws(Fault) -> AuditLog { AuditLog(store, VaultSealer(vault: try requireVault())) }
 
-  /// Writes down that the vault was opened for serving.
-  public func noteUnsealed() throws(Fault) { try audit("vault.unseal", "vault", by: .named(Caller.current.name)) }
+  /// Writes down that the vault was opened for serving. From here on people are told of what is written down.
+  public func noteUnsealed() throws(Fault) {
+    try loadAlerts()
+    try audit("vault.unseal", "vault", by: .named(Caller.current.name))
+  }
 
   /// Writes down that somebody was refused on the management side.
   public func noteRefusal(_ act: String, _ subject: String, _ details: [String: String]) throws(Fault) {
@@ -117,8 +121,10 @@ extension KeyService {
   }
 
   /// Notes that a checkpoint was brought to the second places, or what kept it.
-  public func noteCheckpoint(_ number: Int64, trouble: String?) {
+  public func noteCheckpoint(_ number: Int64, trouble: String?) throws(Fault) {
+    let isNews = trouble != nil && auditWatch.trouble == nil
     auditWatch.trouble = trouble
+    if isNews { try audit("event.checkpoint_trouble", "audit", ["because": Label.fitting(trouble ?? "")], by: .gateway) }
     if trouble == nil { auditWatch.checkpointed = number }
   }
 }

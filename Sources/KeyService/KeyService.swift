@@ -82,6 +82,16 @@ public final class KeyService: @unchecked Sendable {
   var judgedUpTo: Int64 = 0
   var pendingVerdicts: [Verdict] = []
   var auditWatch = AuditWatch()
+  public internal(set) var channels: [String: AlertChannel] = [:]
+  public internal(set) var silences: [String: Silence] = [:]
+  /// nil until it is looked at.
+  var alertBook: AlertBook?
+  /// The last act that was looked at.
+  var alertsUpTo: Int64 = 0
+  /// Channels that are being told something just now.
+  var telling: Set<String> = []
+  var knownQuarantined: Set<RecordID> = []
+  var refusalWatch = RefusalWatch()
   private let counters = Counters()
   /// When time alone next changes what a key may do, in milliseconds since 1970.
   var due: Int64?
@@ -128,7 +138,11 @@ public final class KeyService: @unchecked Sendable {
     do throws(Fault) {
       try load(vault)
       if keepsLedger {
-        ledger = try Ledger(store, alert: alert)
+        ledger = try Ledger(store) { [unowned self] account, percent in
+          self.alert(account, percent)
+          // What cannot be written down is in the log, at least.
+          try? noteBudget(account, percent: percent)
+        }
         try keepEndings(vault)
       }
     } catch {

@@ -39,6 +39,8 @@ public protocol Outside: Sendable {
   func pause(milliseconds: Int) async throws(Fault)
   /// Runs a program of the hooks folder with `input` on its standard input; throws when it fails. Returns what it wrote.
   func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8]
+  /// Hands a message to a mail server; throws `.unavailable` when it does not take it.
+  func mail(_ message: MailMessage) async throws(Fault)
   /// Puts a file in place, whole or not at all, with this mode; `owner` is a user's name.
   func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault)
   /// Puts files into a folder the way mounted secrets are: all change at once, behind one link.
@@ -55,6 +57,7 @@ public struct NoOutside: Outside {
   public func reach(_ provider: Provider) async throws(Fault) -> Timestamp? { throw Self.fault }
   public func pause(milliseconds: Int) async throws(Fault) { throw Self.fault }
   public func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { throw Self.fault }
+  public func mail(_ message: MailMessage) async throws(Fault) { throw Self.fault }
   public func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) { throw Self.fault }
   public func mount(_ files: [(name: String, content: [UInt8])], in folder: String, mode: UInt32) async throws(Fault) {
     throw Self.fault

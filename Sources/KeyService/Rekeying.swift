@@ -79,6 +79,7 @@ extension KeyService {
   private func forEachSealed(_ look: ([UInt8]) -> Void) throws(Fault) {
     for key in providerKeys { look(key.sealed) }
     for destination in destinations.values { if let sealed = destination.sealed { look(sealed) } }
+    for channel in channels.values { if let sealed = channel.sealed { look(sealed) } }
     for plan in plans.values { if let sealed = plan.sealed { look(sealed) } }
     for name in try store.answerNames() { if let answer = try store.answer(name) { look(answer.sealed) } }
     if let keys = try auditLog().keys() { look(keys.sealedKey) }
@@ -103,6 +104,16 @@ extension KeyService {
       destination.sealed = renewed
       try write(.destination, name, destination)
       destinations[name] = destination
+      count += 1
+    }
+    for (name, channel) in channels where count < limit {
+      guard let sealed = channel.sealed, vault.isOutdated(sealed), let origin = try? channel.origin(),
+        let renewed = try? vault.resealed(sealed, for: "alert-channel/\(name)", hosts: [origin])
+      else { continue }
+      var channel = channel
+      channel.sealed = renewed
+      try write(.alertChannel, name, channel)
+      channels[name] = channel
       count += 1
     }
     for (id, plan) in plans where count < limit {

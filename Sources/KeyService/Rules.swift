@@ -10,6 +10,8 @@ public enum DocumentKind: String, Sendable, CaseIterable {
   case team, policy, budget, price, trigger, schedule, destination, rotation
   case rotationRun = "rotation-run"
   case adminToken = "admin-token"
+  case alertChannel = "alert-channel"
+  case silence
   case providerKey = "provider-key"
 
   /// How acts on it are named.
@@ -71,6 +73,8 @@ extension KeyService {
         guard let id = RecordID(row.name) else { throw Fault(.tampered, "rotation '\(row.name)' cannot be read") }
         runs[id] = try vault.document(from: row)
       case .schedule: schedules[row.name] = try vault.document(from: row)
+      case .alertChannel: channels[row.name] = try vault.document(from: row)
+      case .silence: silences[row.name] = try vault.document(from: row)
       case .destination: destinations[row.name] = try vault.document(from: row)
       case .trigger: ownTriggers[row.name] = try vault.document(from: row)
       case .price:

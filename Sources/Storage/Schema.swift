@@ -99,6 +99,11 @@ enum Schema {
       "CREATE TABLE usage_state(one INTEGER PRIMARY KEY CHECK(one = 1), up_to INTEGER NOT NULL) STRICT",
       "PRAGMA user_version = 9",
     ],
+    [
+      "CREATE TABLE alert(id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID",
+      "CREATE TABLE alert_state(one INTEGER PRIMARY KEY CHECK(one = 1), up_to INTEGER NOT NULL) STRICT",
+      "PRAGMA user_version = 10",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

@@ -52,7 +52,7 @@ final class CheckpointKeeper {
       try service.verifyAudit(limit: 100)
       guard let checkpoint = try service.checkpointDue() else { return }
       let trouble = await bring(checkpoint)
-      service.noteCheckpoint(checkpoint.number, trouble: trouble)
+      try service.noteCheckpoint(checkpoint.number, trouble: trouble)
       if trouble != lastTrouble { log.warn("audit checkpoints: \(trouble ?? "are kept again")") }
       lastTrouble = trouble
     } catch { log.warn("the audit log cannot be followed: \(error)") }

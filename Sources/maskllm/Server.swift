@@ -324,6 +324,7 @@ final class Server: @unchecked Sendable {
     // In small steps: what is sealed again holds nobody up.
     do throws(Fault) { _ = try service.resealSome(50) } catch { log.warn("records could not be sealed again: \(error)") }
     if service.hasVerdicts { await actOnVerdicts() }
+    keepAlerts()
     do throws(Fault) { for notice in try await service.keepSchedules() { tell(notice) } } catch {
       log.warn("keys that are due for a new secret could not be rotated: \(error)")
     }

@@ -12,7 +12,8 @@ struct Floors {
     "maskllm": 7,
   ]
   static let doors = [
-    "CSodium": "Cryptography", "CCrypto": "Cryptography", "CSSL": "Transport", "CLinuxShims": "Transport", "CSQLite": "Storage",
+    "CSodium": "Cryptography", "CCrypto": "Cryptography", "CSSL": "Transport", "CLinuxShims": "Transport", "CMail": "Transport",
+    "CSQLite": "Storage",
     "CYAML": "Configuration", "CPCRE2": "Leaks", "CPriceList": "Providers", "CCatalogue": "Providers",
   ]
   static let system: Set<String> = ["Glibc", "Synchronization", "FoundationEssentials", "Swift"]

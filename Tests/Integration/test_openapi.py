@@ -1,5 +1,5 @@
 """The management side is what its OpenAPI document says: each operation answered well and compared, and thousands of cases that nobody thought of."""
-import json, os, re, subprocess, sys, time
+import datetime, json, os, re, subprocess, sys, time
 
 import pytest
 from conftest import ROOT, cli, wait_until
@@ -84,6 +84,24 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     well("GET", "/v1/activity")
     well("GET", "/v1/activity/export?format=csv")
     well("GET", "/v1/usage?span=day&by=key,model")
+    alert = well("GET", "/v1/alerts")[0]["id"]  # that the vault was opened
+    well("GET", f"/v1/alerts/{alert}")
+    well("POST", f"/v1/alerts/{alert}/acknowledge")
+    well("POST", f"/v1/alerts/{alert}/resolve")
+    hooks = gw.data / "hooks"
+    hooks.mkdir(mode=0o700, exist_ok=True)
+    (hooks / "tell").write_text("#!/bin/sh\nexec cat > /dev/null\n")
+    (hooks / "tell").chmod(0o700)
+    well("PUT", "/v1/alert-channels/c", {"kind": "command", "place": "tell"})
+    well("GET", "/v1/alert-channels")
+    well("GET", "/v1/alert-channels/c")
+    well("POST", "/v1/alert-channels/c/test")
+    well("DELETE", "/v1/alert-channels/c")
+    soon = datetime.datetime.fromtimestamp(time.time() + 3600, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    well("PUT", "/v1/silences/s", {"act": "event.leaked", "until": soon, "reason": "r"})
+    well("GET", "/v1/silences")
+    well("GET", "/v1/silences/s")
+    well("DELETE", "/v1/silences/s")
     well("POST", "/v1/checkups")
     well("POST", "/v1/audit/verifications")
     well("POST", "/v1/backups")

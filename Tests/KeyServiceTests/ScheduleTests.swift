@@ -23,6 +23,7 @@ struct ScheduleTests: AtBench {
     func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { 200 }
     func reach(_ provider: Provider) async throws(Fault) -> Timestamp? { nil }
     func pause(milliseconds: Int) async throws(Fault) {}
+    func mail(_ message: MailMessage) async throws(Fault) { throw Fault(.unavailable, "nowhere") }
     func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { [] }
     func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) {
       let isFailing = state.withLock { $0.isFailing }

@@ -22,6 +22,8 @@ public final class MemoryStore: Store, Sendable {
     var upTo: Int64 = 0
     var usage: [UsageRow.Place: UsageRow.Sums] = [:]
     var usageUpTo: Int64?
+    var alerts: [String: [UInt8]] = [:]
+    var alertsUpTo: Int64?
     var isFailing = false
   }
   private let state = Mutex(State())
@@ -165,6 +167,15 @@ public final class MemoryStore: Store, Sendable {
   }
   public func forEachAuditRow(after number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
     for row in state.withLock({ $0.audit }) where row.number > number { if !body(row) { return } }
+  }
+  public func alerts() throws(Fault) -> (bodies: [[UInt8]], upTo: Int64?) {
+    state.withLock { (Array($0.alerts.values), $0.alertsUpTo) }
+  }
+  public func save(alerts: [(id: String, body: [UInt8]?)], upTo: Int64) throws(Fault) {
+    try write { state in
+      for (id, body) in alerts { state.alerts[id] = body }
+      state.alertsUpTo = upTo
+    }
   }
   public func add(_ rows: [UsageRow], upTo: Int64) throws(Fault) {
     try write { state in
