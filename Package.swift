@@ -37,6 +37,7 @@ let package = Package(
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
     .target(name: "CLinuxShims"),
+    .target(name: "CDashboard"),
     .target(name: "CMail", dependencies: ["CCurl"]),
     .target(name: "CPriceList", exclude: ["prices.tsv"]),
     .target(name: "CCatalogue"),
@@ -66,7 +67,7 @@ let package = Package(
       [
         "Primitives", "Cryptography", "Domain", "Wire", "Configuration", "Transport", "Storage", "Providers", "Vault",
         "PolicyEngine", "Audit",
-        "KeyService",
+        "KeyService", "CDashboard",
       ]),
     floor("MaskLLM", ["Primitives", "Cryptography", "Storage", "Providers", "PolicyEngine", "KeyService"]),
     floor("DemoProvider", ["Primitives", "Wire", "Transport"]),

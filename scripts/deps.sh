@@ -24,6 +24,7 @@ build)
   library yaml-0.1 libyaml-dev
   library libpcre2-8 libpcre2-dev
   library libcurl libcurl4-openssl-dev
+  need libjs-chart.js test -s /usr/share/javascript/chart.js/chart.min.js
   need tzdata test -s /usr/share/zoneinfo/Europe/Berlin
   need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
   ;;
@@ -38,6 +39,8 @@ test)
   need golang-go command -v go
   # What checks metrics and alert rules.
   need prometheus command -v promtool
+  # A browser for the dashboard.
+  need chromium command -v chromium
   ;;
 bench)
   need nginx-light command -v nginx

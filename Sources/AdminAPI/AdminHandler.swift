@@ -1,4 +1,5 @@
 import Cryptography
+import Domain
 import Glibc
 import KeyService
 public import Primitives
@@ -14,6 +15,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
   private let door: Door
   private let loop: EventLoop
   private let people: OpenIDDesk?
+  private let dashboard = Dashboard()
   // Loop-confined.
   private var failures = FailedTries()
 
@@ -39,6 +41,14 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
       connection.startBody()
       return try await send(response, &connection, closing: !connection.isBodyRead)
     }
+    if door == .network, method == .get,
+      let page = dashboard.answer(
+        target, known: Self.field("if-none-match", connection), hasOpenID: people != nil,
+        isSignedIn: (try? people?.caller(cookies, csrf: nil, isChange: false)) != nil)
+    {
+      connection.startBody()
+      return try await send(page, &connection, closing: !connection.isBodyRead)
+    }
     let caller: Caller
     do throws(Fault) { caller = try identify(&connection, cookies: cookies, csrf: csrf) } catch {
       // Whoever guesses gets slower than whoever mistypes.
@@ -48,6 +58,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
       connection.startBody()
       return try await send(api.problem(error), &connection, closing: true)
     }
+    if method == .get, target == "/ui/stream" { return try await stream(to: caller, &connection, cookies: cookies) }
     let conditions = (Self.field("if-match", connection), Self.field("if-none-match", connection))
     let idempotencyKey = Self.field("idempotency-key", connection)
     connection.startBody()
@@ -122,6 +133,36 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     return values.isEmpty ? nil : values.joined(separator: ",")
   }
 
+  // MARK: pages
+
+  /// Tells `caller` of requests until the connection or the server ends, or the caller may not see them any more.
+  private func stream(to caller: Caller, _ connection: inout ServerConnection, cookies: String?) async throws(IOFailure) -> Bool {
+    let address = connection.peerAddress()
+    var token = SecretBytes(count: 0) { _ in }
+    do throws(Fault) { token = SecretBytes(copying: try Self.token(connection)) } catch {}
+    connection.startBody()
+    guard caller.permissions.contains(Permission(.read, .activity)) else {
+      return try await send(api.problem(AdminAPI.noSuchPath), &connection, closing: true)
+    }
+    connection.outbound.append("HTTP/1.1 200 -\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n")
+    connection.outbound.append("X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n")
+    var stream = LiveStream(api.service, team: caller.team)
+    let scope = Scope(on: loop)
+    while mayGoOn(caller, token, cookies, address) {
+      connection.outbound.append(stream.next())
+      try await connection.flush()
+      try await scope.sleep(milliseconds: LiveStream.everyMilliseconds)
+    }
+    return false
+  }
+
+  /// Whether who listens still may: a token can end, and a session.
+  private func mayGoOn(_ caller: Caller, _ token: borrowing SecretBytes, _ cookies: String?, _ address: NetworkAddress?) -> Bool {
+    guard !api.service.isSealed else { return false }
+    if token.count > 0 { return (try? api.service.caller(token.span, from: address)) != nil }
+    return (try? people?.caller(cookies, csrf: nil, isChange: false)) != nil
+  }
+
   // MARK: answers
 
   private func send(_ response: AdminResponse, _ connection: inout ServerConnection, closing: Bool = false)
@@ -132,8 +173,13 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     connection.outbound.append("HTTP/1.1 \(response.status) -\r\nContent-Type: ")
     connection.outbound.append(
       "\(response.mediaType ?? (response.status < 400 ? "application/json" : "application/problem+json"))\r\n")
-    // What is answered here is for one reader, and some of it once.
-    connection.outbound.append("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
+    // What is answered here is for one reader, and some of it once; pages are asked for again, and then mostly are the same.
+    connection.outbound.append(
+      "Cache-Control: \(response.isPage ? "no-cache" : "no-store")\r\nX-Content-Type-Options: nosniff\r\n")
+    if response.isPage {
+      connection.outbound.append("Content-Security-Policy: \(Dashboard.policy)\r\nReferrer-Policy: no-referrer\r\n")
+      connection.outbound.append("Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n")
+    }
     if let tag = response.entityTag { connection.outbound.append("ETag: \(tag)\r\n") }
     if let location = response.location { connection.outbound.append("Location: \(location)\r\n") }
     for cookie in response.cookies { connection.outbound.append("Set-Cookie: \(cookie)\r\n") }
@@ -144,7 +190,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     if response.status == 401 { connection.outbound.append("WWW-Authenticate: Bearer\r\n") }
     if response.status == 429 { connection.outbound.append("Retry-After: 60\r\n") }
     if closing { connection.outbound.append("Connection: close\r\n") }
-    if response.status != 204 { connection.outbound.append("Content-Length: \(response.body.count)\r\n") }
+    if response.status != 204, response.status != 304 { connection.outbound.append("Content-Length: \(response.body.count)\r\n") }
     connection.outbound.append("\r\n")
     connection.outbound.append(response.body)
     try await connection.flush()

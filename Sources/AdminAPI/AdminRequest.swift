@@ -48,6 +48,8 @@ public struct AdminResponse: Sendable {
   public var status: Int
   /// nil: JSON.
   public var mediaType: String?
+  /// Whether it is a page of the dashboard, or a part of one.
+  public var isPage = false
   public var body: [UInt8]
   /// With its quotes; for reading one thing that can be set.
   public var entityTag: String?

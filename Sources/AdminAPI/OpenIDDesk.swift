@@ -198,7 +198,7 @@ public final class OpenIDDesk: @unchecked Sendable {
       caller: Caller(name: "person/\(name)", permissions: mapping.role.permissions, team: mapping.team), role: mapping.role,
       token: Array(Self.random().utf8), until: service.now + Int64(settings.sessionMinutes) * 60)
     var response = AdminResponse(status: 302, body: [])
-    response.location = "/oidc/session"
+    response.location = "/ui/"
     response.cookies = [
       cookie(sessionCookie, text, seconds: settings.sessionMinutes * 60), cookie(attemptCookie, "", seconds: 0),
     ]

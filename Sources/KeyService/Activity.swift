@@ -22,7 +22,34 @@ extension KeyService {
     segment.number = try store.append(segment)
     traffic.count(segment) { providersByName[$0] != nil }
     try rollUp(segment)
+    if listeners > 0 { tellListeners(segment) }
     try judge(segment)
+  }
+
+  // MARK: listeners
+
+  private static let recentMax = 1000
+
+  /// Begins to remember what is recorded, for somebody who listens; returns the number of the last request.
+  public func listen() -> Int64 {
+    listeners += 1
+    return heardCount
+  }
+
+  public func stopListening() {
+    listeners -= 1
+    if listeners == 0 { recent = [] }
+  }
+
+  private func tellListeners(_ segment: ActivitySegment) {
+    heardCount += Int64(segment.count)
+    // Of a flood, the end is enough for eyes.
+    recent = (recent + ActivityEncoding.decode(segment.records, of: segment.number)).suffix(Self.recentMax)
+  }
+
+  /// The requests after number `number` that are remembered, and the number of the last.
+  public func heard(after number: Int64) -> (entries: ArraySlice<ActivityEntry>, last: Int64) {
+    (recent.suffix(Int(min(heardCount - number, Int64(recent.count)))), heardCount)
   }
 
   // MARK: sums

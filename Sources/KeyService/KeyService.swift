@@ -82,6 +82,10 @@ public final class KeyService: @unchecked Sendable {
   var judgedUpTo: Int64 = 0
   var pendingVerdicts: [Verdict] = []
   var auditWatch = AuditWatch()
+  /// Who wants to see requests as they are recorded, the last of these, and how many there were meanwhile.
+  var listeners = 0
+  var recent: ArraySlice<ActivityEntry> = []
+  var heardCount: Int64 = 0
   public internal(set) var channels: [String: AlertChannel] = [:]
   public internal(set) var silences: [String: Silence] = [:]
   /// nil until it is looked at.

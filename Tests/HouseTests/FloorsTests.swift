@@ -13,6 +13,7 @@ struct Floors {
   ]
   static let doors = [
     "CSodium": "Cryptography", "CCrypto": "Cryptography", "CSSL": "Transport", "CLinuxShims": "Transport", "CMail": "Transport",
+    "CDashboard": "AdminAPI",
     "CSQLite": "Storage",
     "CYAML": "Configuration", "CPCRE2": "Leaks", "CPriceList": "Providers", "CCatalogue": "Providers",
   ]
