@@ -11,7 +11,7 @@ extension AdminAPI {
   func metrics(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     try allow(r, query: [])
     await flushActivity()
-    var text = ExpositionText()
+    var text = ExpositionText(isOpen: r.accept?.contains("application/openmetrics-text") == true)
     state(&text)
     traffic(service.traffic, &text)
     if !service.isSealed {
@@ -19,8 +19,8 @@ extension AdminAPI {
       budgets(&text)
     }
     process(&text)
-    var response = AdminResponse(status: 200, body: Array(text.text.utf8))
-    response.mediaType = ExpositionText.mediaType
+    var response = AdminResponse(status: 200, body: Array(text.whole.utf8))
+    response.mediaType = text.mediaType
     return response
   }
 
@@ -114,14 +114,23 @@ extension AdminAPI {
   }
 }
 
-/// Prometheus' text format, version 0.0.4.
+/// Prometheus' text format, version 0.0.4; or OpenMetrics, version 1.0.0, which has exemplars.
 struct ExpositionText {
   enum Kind: String { case counter, gauge, histogram }
 
-  static let mediaType = "text/plain; version=0.0.4; charset=utf-8"
-  private(set) var text = ""
+  let isOpen: Bool
+  private var text = ""
+
+  init(isOpen: Bool) { self.isOpen = isOpen }
+
+  var mediaType: String {
+    isOpen ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8"
+  }
+  var whole: String { isOpen ? text + "# EOF\n" : text }
 
   mutating func family(_ name: String, _ kind: Kind, _ help: String) {
+    // There, a counter's samples end with what its family's name does not.
+    let name = isOpen && kind == .counter && name.hasSuffix("_total") ? String(name.dropLast("_total".count)) : name
     text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind.rawValue)\n"
   }
 
@@ -131,22 +140,27 @@ struct ExpositionText {
     sample(name, [], value)
   }
 
-  mutating func sample(_ name: String, _ labels: [(String, String)], _ value: String) {
+  mutating func sample(
+    _ name: String, _ labels: [(String, String)], _ value: String, _ exemplar: TrafficMeter.Histogram.Exemplar? = nil
+  ) {
     text += name
     if !labels.isEmpty {
       text += "{\(labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ","))}"
     }
-    text += " \(value)\n"
+    text += " \(value)"
+    if isOpen, let exemplar {
+      text += " # {trace_id=\"\(exemplar.trace.traceID)\"} \(exemplar.seconds) \(Double(exemplar.at.milliseconds) / 1000)"
+    }
+    text += "\n"
   }
 
   mutating func histogram(_ name: String, _ labels: [(String, String)], _ histogram: TrafficMeter.Histogram) {
     var total = 0
-    for (bound, count) in zip(TrafficMeter.Histogram.bounds, histogram.counts) {
+    for (i, count) in histogram.counts.enumerated() {
       total += count
-      sample("\(name)_bucket", labels + [("le", "\(bound)")], "\(total)")
+      let bound = i < TrafficMeter.Histogram.bounds.count ? "\(TrafficMeter.Histogram.bounds[i])" : "+Inf"
+      sample("\(name)_bucket", labels + [("le", bound)], "\(total)", histogram.exemplars[i])
     }
-    total += histogram.counts.last ?? 0
-    sample("\(name)_bucket", labels + [("le", "+Inf")], "\(total)")
     sample("\(name)_sum", labels, "\(histogram.seconds)")
     sample("\(name)_count", labels, "\(total)")
   }

@@ -60,7 +60,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     }
     if method == .get, target == "/ui/stream" { return try await stream(to: caller, &connection, cookies: cookies) }
     let conditions = (Self.field("if-match", connection), Self.field("if-none-match", connection))
-    let idempotencyKey = Self.field("idempotency-key", connection)
+    let (idempotencyKey, accept) = (Self.field("idempotency-key", connection), Self.field("accept", connection))
     connection.startBody()
     connection.relay.clear()
     do throws(HTTPError) {
@@ -77,7 +77,7 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     do {
       let request = try AdminRequest(
         method, target, body: body, preconditions: try Precondition.read(ifMatch: conditions.0, ifNoneMatch: conditions.1),
-        idempotencyKey: idempotencyKey)
+        idempotencyKey: idempotencyKey, accept: accept)
       response = await Caller.$current.withValue(caller) { await api.answer(request) }
     } catch { response = api.problem(error) }
     return try await send(response, &connection)

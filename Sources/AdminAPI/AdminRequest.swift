@@ -13,11 +13,13 @@ public struct AdminRequest: ~Copyable {
   public let preconditions: [Precondition]
   /// Under which the request is done once, however often it is sent.
   public let idempotencyKey: String?
+  /// What the client reads, where it says.
+  public let accept: String?
 
   /// `target` is a path and an optional query, percent-encoded; throws `.invalidInput` when it is not.
   public init(
     _ method: Wire.Method, _ target: String, body: consuming SecretBytes, preconditions: [Precondition] = [],
-    idempotencyKey: String? = nil
+    idempotencyKey: String? = nil, accept: String? = nil
   )
     throws(Fault)
   {
@@ -40,6 +42,7 @@ public struct AdminRequest: ~Copyable {
     self.body = body
     self.preconditions = preconditions
     self.idempotencyKey = idempotencyKey
+    self.accept = accept
   }
 }
 

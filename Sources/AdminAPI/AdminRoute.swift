@@ -35,8 +35,8 @@ struct AdminRoute: Sendable {
     /// Page by page.
     case list(DocumentType)
     case openAPI
-    /// Something else than JSON, of this media type.
-    case text(String)
+    /// Something else than JSON, of one of these media types.
+    case text([String])
     /// Lines, page by page, in one of these media types.
     case lines([String])
   }

@@ -7,7 +7,8 @@ extension AdminAPI {
   /// What is looked at: metrics, requests, acts.
   static let watching: [AdminRoute] = [
     AdminRoute(
-      .get, "metrics", .read, .status, "What Prometheus scrapes; also at /metrics", gives: .text("text/plain")
+      .get, "metrics", .read, .status, "What Prometheus scrapes; also at /metrics",
+      gives: .text(["text/plain", "application/openmetrics-text"])
     ) { (api, r, p) async throws(Fault) in try await api.metrics(r) },
     AdminRoute(
       .get, "activity", .read, .activity, ofTeams: true, "List requests, the latest first", gives: .list(ActivityDocument.self),

@@ -178,17 +178,19 @@ private struct OpenAPIDocument {
       all["200"] = answer(
         ["type": "array", "items": schema(type, isAnswer: true)],
         headers: ["Link": header("`<?...>; rel=\"next\"`, where there is a next page (RFC 8288).")])
-    case .text(let mediaType):
-      all["200"] = ["description": "Done.", "content": .object([mediaType: ["schema": ["type": "string"]]])]
+    case .text(let mediaTypes): all["200"] = ["description": "Done.", "content": Self.text(mediaTypes)]
     case .lines(let mediaTypes):
-      let content = mediaTypes.map { ($0, ["schema": ["type": "string"]] as JSONTree) }
       all["200"] = [
-        "description": "Done.", "content": .object(Dictionary(uniqueKeysWithValues: content)),
+        "description": "Done.", "content": Self.text(mediaTypes),
         "headers": ["Link": header("`<?...>; rel=\"next\"`, where there is a next page (RFC 8288).")],
       ]
     case .openAPI: all["200"] = answer(["type": "object"])
     }
     return .object(all)
+  }
+
+  private static func text(_ mediaTypes: [String]) -> JSONTree {
+    .object(Dictionary(uniqueKeysWithValues: mediaTypes.map { ($0, ["schema": ["type": "string"]]) }))
   }
 
   // MARK: schemas

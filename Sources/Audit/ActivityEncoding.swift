@@ -5,7 +5,7 @@ import Providers
 ///
 /// Written on the request path, so it appends to a buffer and allocates nothing.
 public enum ActivityEncoding {
-  private static let version: UInt8 = 4
+  private static let version: UInt8 = 5
   /// Bytes kept of a text.
   static let textMax = 128
 
@@ -39,6 +39,7 @@ public enum ActivityEncoding {
     id(record.providerKey, &buffer)
     varint(UInt64(record.providerKeyVersion), &buffer)
     id(record.refusedProviderKey, &buffer)
+    trace(record.trace, &buffer)
     text(provider, &buffer)
     text(model, &buffer)
     text(code.span, &buffer)
@@ -49,6 +50,19 @@ public enum ActivityEncoding {
     buffer.append(1)
     for i in 0..<8 { buffer.append(UInt8(truncatingIfNeeded: id.high >> UInt64(56 - 8 * i))) }
     for i in 0..<4 { buffer.append(UInt8(truncatingIfNeeded: id.low >> UInt32(24 - 8 * i))) }
+  }
+
+  /// 0 for nil; else 1, or 3 where it is sampled, and three numbers.
+  private static func trace(_ trace: TraceContext?, _ buffer: inout ByteBuffer) {
+    guard let trace else { return buffer.append(0) }
+    buffer.append(trace.isSampled ? 3 : 1)
+    word(trace.high, &buffer)
+    word(trace.low, &buffer)
+    word(trace.span, &buffer)
+  }
+
+  private static func word(_ value: UInt64, _ buffer: inout ByteBuffer) {
+    for i in 0..<8 { buffer.append(UInt8(truncatingIfNeeded: value >> UInt64(56 - 8 * i))) }
   }
 
   private static func varint(_ value: UInt64, _ buffer: inout ByteBuffer) {
@@ -147,11 +161,19 @@ public enum ActivityEncoding {
         : NetworkAddress(high: number(at..<(at + 8)), low: number((at + 8)..<(at + 16)))
     }
 
+    mutating func trace() -> TraceContext?? {
+      guard let kind = byte(), [0, 1, 3].contains(kind), kind == 0 || at + 24 <= bytes.count else { return nil }
+      if kind == 0 { return .some(nil) }
+      func number(_ from: Int) -> UInt64 { bytes[(at + from)..<(at + from + 8)].reduce(0) { $0 << 8 | UInt64($1) } }
+      defer { at += 24 }
+      return TraceContext(high: number(0), low: number(8), span: number(16), isSampled: kind == 3)
+    }
+
     /// A count that versions before `first` did not have.
     private mutating func since(_ first: UInt8, _ version: UInt8) -> Int64?? { version < first ? .some(nil) : tokens() }
 
     mutating func entry() -> (record: ActivityRecord, provider: Range<Int>, model: Range<Int>, code: Range<Int>)? {
-      guard let version = byte(), (1...4).contains(version), let start = varint(), let key = id() else { return nil }
+      guard let version = byte(), (1...5).contains(version), let start = varint(), let key = id() else { return nil }
       var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
       record.key = key
       guard let endpoint = byte(), let outcome = byte().flatMap(Outcome.init(rawValue:)), let stream = byte(), let status = int(),
@@ -161,13 +183,13 @@ public enum ActivityEncoding {
         let seconds = since(3, version), let images = since(3, version),
         let keyVersion = version < 4 ? 0 : varint(), let address = version < 4 ? .some(nil) : address(),
         let providerKey = version < 4 ? .some(nil) : id(), let providerKeyVersion = version < 4 ? 0 : varint(),
-        let refusedProviderKey = version < 4 ? .some(nil) : id(),
+        let refusedProviderKey = version < 4 ? .some(nil) : id(), let trace = version < 5 ? .some(nil) : trace(),
         let provider = text(), let model = text(), let code = text()
       else { return nil }
       record.endpoint = endpoint == 0 ? nil : EndpointClass(rawValue: endpoint - 1)
       record.outcome = outcome
       (record.providerKey, record.providerKeyVersion) = (providerKey, UInt32(truncatingIfNeeded: providerKeyVersion))
-      record.refusedProviderKey = refusedProviderKey
+      (record.refusedProviderKey, record.trace) = (refusedProviderKey, trace)
       (record.keyVersion, record.address) = (UInt32(truncatingIfNeeded: keyVersion), address)
       (record.isStream, record.isEstimated) = (stream & 1 == 1, stream & 2 == 2)
       record.cost = cost.map { NanoDollars($0) }

@@ -42,6 +42,8 @@ public struct ActivityRecord: Sendable {
   public var providerKeyVersion: UInt32 = 0
   /// One that the provider refused on the way, whether or not another was taken.
   public var refusedProviderKey: RecordID?
+  /// Which trace the client has it in; nil where it says none.
+  public var trace: TraceContext?
   /// nil when no endpoint was recognised.
   public var endpoint: EndpointClass?
   public var outcome: Outcome

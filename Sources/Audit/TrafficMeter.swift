@@ -1,4 +1,4 @@
-import Primitives
+public import Primitives
 import Providers
 public import Storage
 
@@ -22,13 +22,23 @@ public struct TrafficMeter: Sendable {
     /// Of each bound, those above the bound before it; the last are those above all.
     public private(set) var counts = [Int](repeating: 0, count: bounds.count + 1)
     public private(set) var seconds = 0.0
+    /// Of each bound, the last request that was in a trace.
+    public private(set) var exemplars = [Exemplar?](repeating: nil, count: bounds.count + 1)
+
+    public struct Exemplar: Sendable {
+      public let trace: TraceContext
+      public let seconds: Double
+      public let at: Timestamp
+    }
 
     public init() {}
 
-    mutating func count(microseconds: Int) {
+    mutating func count(microseconds: Int, _ record: ActivityRecord) {
       let value = Double(microseconds) / 1e6
-      counts[Self.bounds.firstIndex { value <= $0 } ?? Self.bounds.count] += 1
+      let place = Self.bounds.firstIndex { value <= $0 } ?? Self.bounds.count
+      counts[place] += 1
       seconds += value
+      if let trace = record.trace { exemplars[place] = Exemplar(trace: trace, seconds: value, at: record.start) }
     }
   }
 
@@ -83,8 +93,8 @@ public struct TrafficMeter: Sendable {
     use.bytesOut += record.bytesOut
     // Only what a provider was asked says anything of how long it takes.
     guard record.upstreamStatus != 0 else { return }
-    use.durations.count(microseconds: record.durationMicroseconds)
-    use.firstBytes.count(microseconds: record.firstByteMicroseconds)
+    use.durations.count(microseconds: record.durationMicroseconds, record)
+    use.firstBytes.count(microseconds: record.firstByteMicroseconds, record)
     for (kind, count) in [
       ("input", record.usage.input), ("output", record.usage.output), ("cache_read", record.usage.cacheRead),
       ("cache_write", record.usage.cacheWrite), ("reasoning", record.usage.reasoning),

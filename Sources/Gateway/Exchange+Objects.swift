@@ -72,7 +72,9 @@ extension Exchange {
   /// Keeps what was noted and has to be durable before the client hears of it.
   mutating func keepObjects() async throws(Ending) {
     for object in unkept where await !shard.objects.keep(object) {
-      shard.log.warn("provider '\(object.provider)' has made '\(object.id)', which could not be kept: give it to its key by hand")
+      shard.log.warn(
+        "provider '\(object.provider, .provider)' has made '\(object.id, .object)', which could not be kept: give it to its key by hand"
+      )
       throw .cut(Refusal.ledgerUnavailable.answer)
     }
     unkept = []

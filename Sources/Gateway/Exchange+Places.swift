@@ -15,7 +15,7 @@ extension Exchange {
     while true {
       let pool: ClientPool
       do throws(Fault) { pool = try shard.pool(upstream, credential: position, place: place) } catch {
-        shard.log.warn("provider '\(upstream.provider.name)': \(error)")
+        shard.log.warn("provider '\(upstream.provider.name, .provider)': \(error, .because)")
         throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
       }
       isUnreachable = false

@@ -20,6 +20,7 @@ extension Exchange {
 
     let address = clientAddress(client, peer)
     record.address = address
+    if let field = client.head.value(of: .trace) { record.trace = TraceContext(bytes.extracting(field.range)) }
     let index: Int
     do throws(Refusal) {
       let presented = try presentedKey(client)
@@ -207,7 +208,7 @@ extension Exchange {
   /// an account of the client's or where it came from.
   private static func passesUpstream(_ kind: FieldKind) -> Bool {
     switch kind {
-    case .other, .contentType, .anthropicVersion, .requestID: true
+    case .other, .contentType, .anthropicVersion, .requestID, .trace: true
     default: false
     }
   }
@@ -226,7 +227,7 @@ extension Exchange {
           throw .upstream(Answers.upstreamSlow, .upstreamTimedOut)
         case .cancelled: throw .refused(Answers.stopping, .cut)
         case .tls(let reason):
-          shard.log.warn("provider '\(upstream!.provider.name)': TLS: \(reason)")
+          shard.log.warn("provider '\(upstream!.provider.name, .provider)': TLS: \(reason, .because)")
           throw .upstream(Answers.upstreamUntrusted, .upstreamFailed)
         case .system(EAGAIN): throw .upstream(Answers.upstreamBusy, .upstreamFailed)
         case .closed, .system:

@@ -78,7 +78,9 @@ extension Exchange {
     switch told.blamesKey ? 403 : head.status {
     case 401, 403:
       if credential!.signer != nil, let skew = clockSkew(head, inbound), abs(skew) > Self.skewMax {
-        shard.log.warn("provider '\(upstream!.provider.name)': its clock and this machine's differ by \(abs(skew) / 1000) s")
+        shard.log.warn(
+          "provider '\(upstream!.provider.name, .provider)': its clock and this machine's differ by \(abs(skew) / 1000, .seconds) s"
+        )
         throw .upstream(Answers.clockSkewed, .upstreamFailed)
       }
       if let token, !hasRenewed, resend != nil, credential!.token!.drop(token, now: monotonicNanoseconds()) {
@@ -91,7 +93,7 @@ extension Exchange {
       let status = token == nil && !told.blamesKey ? head.status : 403
       let isNew = credential!.health.refused(status: status, now: monotonicNanoseconds())
       shard.log.warn(
-        "provider '\(upstream!.provider.name)' answered \(head.status): \(isNew ? "no longer using" : "check") provider key \(credential!.keyID)"
+        "provider '\(upstream!.provider.name, .provider)' answered \(head.status, .status): \(isNew ? "no longer using" : "check", .advice) provider key \(credential!.keyID, .providerKey)"
       )
       if mayTryAnother { throw .anotherKey }
       throw .upstream(Answers.providerKeyRefused, .upstreamFailed)

@@ -34,7 +34,7 @@ public protocol PepperDesk: Sendable {
 
 /// The log line of the data plane that an operator must see. Constant messages, no request data.
 public protocol OperatorLog: Sendable {
-  func warn(_ message: String)
+  func warn(_ message: LogMessage)
 }
 
 /// The data plane of one loop: its snapshot, its upstream connections, its activity. Nothing of it is shared or locked.
@@ -170,7 +170,8 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     pools[entry].downUntil[place] = now + Self.downTime
     if wasUp {
       log.warn(
-        "provider '\(upstream.provider.name)' cannot be reached at \(upstream.places[place].url.host): trying its next address")
+        "provider '\(upstream.provider.name, .provider)' cannot be reached at \(upstream.places[place].url.host, .host): trying its next address"
+      )
     }
   }
 

@@ -56,7 +56,7 @@ public final class TokenKeeper: @unchecked Sendable {
     guard let token = credential.token else { return .failed }
     let who = "'\(token.grant.url.host)', for a token in exchange for provider key \(credential.keyID)"
     func failed(_ outcome: Outcome, _ why: String) -> Outcome {
-      log.warn("asked \(who): \(why)")
+      log.warn("asked \(who, .host): \(why, .because)")
       token.failed(now: monotonicNanoseconds())
       return outcome
     }

@@ -33,7 +33,7 @@ public enum FieldKind: UInt8, Sendable {
   case host, connection, contentLength, transferEncoding, expect, upgrade, te, trailer, keepAlive, proxyConnection
   case proxyAuthorization, proxyAuthenticate, contentType, contentEncoding, acceptEncoding
   case authorization, apiKey, azureKey, googleKey, cookie, setCookie, organization, project, forwarded, amazon
-  case requestID, anthropicVersion, anthropicOrganization, via, rateLimit, webSocket
+  case requestID, anthropicVersion, anthropicOrganization, via, rateLimit, webSocket, trace
 
   /// The kind of a field name, in any case.
   @usableFromInline static func of(_ name: Span<UInt8>) -> FieldKind {
@@ -57,6 +57,7 @@ public enum FieldKind: UInt8, Sendable {
       if name.equalsIgnoringCase("set-cookie") { return .setCookie }
       if name.equalsIgnoringCase("keep-alive") { return .keepAlive }
       return name.equalsIgnoringCase("request-id") ? .requestID : .other
+    case 11: return name.equalsIgnoringCase("traceparent") ? .trace : .other
     case 12:
       if name.equalsIgnoringCase("content-type") { return .contentType }
       return name.equalsIgnoringCase("x-request-id") ? .requestID : .other

@@ -53,9 +53,9 @@ final class CheckpointKeeper {
       guard let checkpoint = try service.checkpointDue() else { return }
       let trouble = await bring(checkpoint)
       try service.noteCheckpoint(checkpoint.number, trouble: trouble)
-      if trouble != lastTrouble { log.warn("audit checkpoints: \(trouble ?? "are kept again")") }
+      if trouble != lastTrouble { log.warn("audit checkpoints: \(trouble ?? "are kept again", .because)") }
       lastTrouble = trouble
-    } catch { log.warn("the audit log cannot be followed: \(error)") }
+    } catch { log.warn("the audit log cannot be followed: \(error, .because)") }
   }
 
   /// What kept it from a place.

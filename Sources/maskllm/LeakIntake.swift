@@ -52,7 +52,7 @@ final class LeakIntake: @unchecked Sendable {
       return (UInt16(response.status), response.body)
     } catch {
       let status: UInt16 = error.code == .invalidInput ? 400 : 503
-      if status == 503 { log.warn("a report of leaked keys could not be taken: \(error)") }
+      if status == 503 { log.warn("a report of leaked keys could not be taken: \(error, .because)") }
       return Self.problem(status, error.code.rawValue, error.message)
     }
   }

@@ -56,7 +56,7 @@ struct ObjectLink: ObjectDesk {
         do throws(Fault) {
           unsafe continuation.resume(returning: try server.value.service.countObject(provider: provider, id: id))
         } catch {
-          server.value.log.warn("what a batch came to could not be counted: \(error)")
+          server.value.log.warn("what a batch came to could not be counted: \(error, .because)")
           unsafe continuation.resume(returning: false)
         }
       }
@@ -66,7 +66,7 @@ struct ObjectLink: ObjectDesk {
     let server = server
     control.execute {
       do throws(Fault) { try server.value.service.forgetObject(provider: provider, id: id) } catch {
-        server.value.log.warn("an object could not be forgotten: \(error)")
+        server.value.log.warn("an object could not be forgotten: \(error, .because)")
       }
     }
   }
@@ -100,7 +100,7 @@ struct ReleaseLink: ReleaseDesk {
           try server.value.service.noteRelease(of: key, providerKey: providerKey, provider: provider, to: address)
           unsafe continuation.resume(returning: true)
         } catch {
-          server.value.log.warn("the release of a real key could not be written down, and did not happen: \(error)")
+          server.value.log.warn("the release of a real key could not be written down, and did not happen: \(error, .because)")
           unsafe continuation.resume(returning: false)
         }
       }
@@ -116,7 +116,7 @@ struct PepperLink: PepperDesk {
     control.execute {
       do throws(Fault) {
         try server.value.service.rehash(key, version: version, hash: hash, pepperVersion: pepperVersion)
-      } catch { server.value.log.warn("a key could not be hashed with the new pepper: \(error)") }
+      } catch { server.value.log.warn("a key could not be hashed with the new pepper: \(error, .because)") }
     }
   }
 }

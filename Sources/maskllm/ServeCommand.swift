@@ -65,12 +65,15 @@ enum ServeCommand {
     }
     let secret = try Unsealing.secret(path: path, method: method, arguments)
     try service.unseal(secret: secret.span)
-    for id in service.tamperedKeys { log.warn("masked key \(id) was changed outside maskllm and is not used") }
+    for id in service.tamperedKeys { log.warn("masked key \(id, .key) was changed outside maskllm and is not used") }
     for id in service.restoredKeys {
       log.warn(
-        "masked key \(id) had ended and was alive in this store, an older copy: it is ended again, see 'maskllm key show \(id)'")
+        "masked key \(id, .key) had ended and was alive in this store, an older copy: it is ended again, see 'maskllm key show \(id, .key)'"
+      )
     }
-    for name in service.tamperedProviders { log.warn("provider '\(name)' was changed outside maskllm and is not used") }
+    for name in service.tamperedProviders {
+      log.warn("provider '\(name, .provider)' was changed outside maskllm and is not used")
+    }
   }
 
   private static func greeting(_ url: String, _ path: String, isSealed: Bool, _ demo: DemoSetup.Result?, admin: String?)

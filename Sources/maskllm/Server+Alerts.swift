@@ -9,14 +9,14 @@ extension Server {
     do throws(Fault) {
       try service.watchForAlerts()
       try service.takeAlerts()
-    } catch { log.warn("alerts could not be kept: \(error)") }
+    } catch { log.warn("alerts could not be kept: \(error, .because)") }
     for name in service.channelsDue() {
       Task(executorPreference: control) {
         do throws(Fault) {
           if let trouble = try await self.service.tell(name) {
-            self.log.warn("alert channel '\(name)' was not told, it will be again: \(trouble)")
+            self.log.warn("alert channel '\(name, .channel)' was not told, it will be again: \(trouble, .because)")
           }
-        } catch { self.log.warn("alerts could not be kept: \(error)") }
+        } catch { self.log.warn("alerts could not be kept: \(error, .because)") }
       }
     }
   }

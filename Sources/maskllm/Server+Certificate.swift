@@ -28,6 +28,6 @@ extension Server {
     do {
       tls.replace(with: try TLSContext.server(certificateFile: certificate, keyFile: key))
       log.info("the server certificate was reloaded")
-    } catch { log.warn("the server certificate was not reloaded, the old one stays: \(error)") }
+    } catch { log.warn("the server certificate was not reloaded, the old one stays: \(error, .because)") }
   }
 }

@@ -17,7 +17,7 @@ extension Server {
       let known = (try? service.spoolMark(loop)) ?? nil
       let found = ActivitySpool.leftover(spoolPath(loop)) { id in known?.id == id ? known?.mark ?? 0 : 0 }
       guard let found, let segment = ActivitySegment(leftover: found.bytes) else { continue }
-      if keep(segment) { log.info("\(segment.count) requests of a process that was killed are recorded") }
+      if keep(segment) { log.info("\(segment.count, .count) requests of a process that was killed are recorded") }
     }
     for (loop, plane) in planes.enumerated() {
       do throws(Fault) {
@@ -25,7 +25,7 @@ extension Server {
         let spool = try ActivitySpool(path: spoolPath(loop), id: id)
         plane.shard.use(spool, loop: loop)
         spools.append(spool)
-      } catch { log.warn("a kill would lose the last requests' records: \(error)") }
+      } catch { log.warn("a kill would lose the last requests' records: \(error, .because)") }
     }
   }
 

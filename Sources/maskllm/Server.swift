@@ -16,7 +16,7 @@ import Transport
 /// A running server: the control loop on the main thread, one data loop a core on threads of their own.
 final class Server: @unchecked Sendable {
   let settings: ServerSettings
-  let log = Log()
+  let log: Log
   let control = EventLoop()
   let service: KeyService
   let dataDirectory: String
@@ -29,6 +29,7 @@ final class Server: @unchecked Sendable {
   let lost = Atomic<Int>(0)
   private let health = GatewayHealth()
   private let checkpoints: CheckpointKeeper
+  private let telemetry: TelemetryKeeper?
   private let openIDSecret: [UInt8]?
   var spools: [ActivitySpool] = []
   /// Whether there is something to forget, a piece each second.
@@ -46,6 +47,7 @@ final class Server: @unchecked Sendable {
 
   init(settings: ServerSettings, dataDirectory: String, store: any Store) throws(Fault) {
     self.settings = settings
+    log = Log(format: settings.logFormat)
     self.dataDirectory = dataDirectory
     openIDSecret = try settings.admin?.openID?.secretFile.map { (path) throws(Fault) in
       let secret = try Files.readKeyFile(path, what: "client's secret", option: "set admin.oidc.client_secret_file")
@@ -65,10 +67,11 @@ final class Server: @unchecked Sendable {
       store: store, sink: switchboard, catalogue: try Catalogue.with(folder: DataDirectory.cataloguePath(dataDirectory)),
       outside: outside
     ) { account, percent in
-      log.warn("\(account): \(percent) % are spent")
+      log.warn("\(account, .account): \(percent, .percent) % are spent")
     }
     checkpoints = try CheckpointKeeper(
       settings.checkpoints, dataDirectory: dataDirectory, service: service, outside: outside, log: log)
+    telemetry = try TelemetryKeeper(settings.telemetry, service: service, outside: outside, log: log)
     if let certificate = settings.certificateFile, let key = settings.keyFile {
       tls = TLSContextBox(try TLSContext.server(certificateFile: certificate, keyFile: key))
     } else {
@@ -170,9 +173,11 @@ final class Server: @unchecked Sendable {
           try self.service.keepProfiles()
           try self.service.keepUsage()
         } catch {
-          self.log.warn("what is known of how keys are used could not be kept: \(error)")
+          self.log.warn("what is known of how keys are used could not be kept: \(error, .because)")
         }
-        do throws(Fault) { try self.service.closeLedger() } catch { self.log.warn("the ledger could not be closed: \(error)") }
+        do throws(Fault) { try self.service.closeLedger() } catch {
+          self.log.warn("the ledger could not be closed: \(error, .because)")
+        }
         adminServer.drain()
         networkServer.drain()
         demoServer?.drain()
@@ -239,12 +244,13 @@ final class Server: @unchecked Sendable {
     defer { if service.hasVerdicts { Task(executorPreference: control) { await self.actOnVerdicts() } } }
     do {
       try service.keep(segment)
+      telemetry?.take(segment)
       health.isDegraded.store(false, ordering: .relaxed)
       return true
     } catch {
       health.isDegraded.store(true, ordering: .relaxed)
       lost.add(segment.count, ordering: .relaxed)
-      log.warn("activity could not be kept: \(error)")
+      log.warn("activity could not be kept: \(error, .because)")
       return false
     }
   }
@@ -253,7 +259,7 @@ final class Server: @unchecked Sendable {
 
   private func actOnVerdicts() async {
     do throws(Fault) { for outcome in try await service.actOnVerdicts() { tell(outcome) } } catch {
-      log.warn("what triggers say could not be written down, and was not done: \(error)")
+      log.warn("what triggers say could not be written down, and was not done: \(error, .because)")
     }
   }
 
@@ -262,7 +268,8 @@ final class Server: @unchecked Sendable {
     let did = outcome.isShadow ? "would \(outcome.action.rawValue)" : outcome.did ?? "alert"
     // What others have written stays on one line.
     log.warn(
-      Label.fitting("trigger '\(outcome.verdict.trigger)' (\(did)): \(subject)") + ": " + Label.fitting(outcome.verdict.because))
+      "trigger '\(outcome.verdict.trigger, .trigger)' (\(Label.fitting(did), .did)): \(Label.fitting(subject), .subject): \(Label.fitting(outcome.verdict.because), .because)"
+    )
   }
 
   // MARK: ledger
@@ -282,7 +289,7 @@ final class Server: @unchecked Sendable {
       let outcomes = try service.replenish(waiting.map(\.need))
       for (entry, outcome) in zip(waiting, outcomes) { entry.answer(outcome) }
     } catch {
-      log.warn("the ledger could not be written: \(error)")
+      log.warn("the ledger could not be written: \(error, .because)")
       for entry in waiting { entry.answer(nil) }
     }
   }
@@ -295,7 +302,7 @@ final class Server: @unchecked Sendable {
     let keepEvery = max(1, 1000 / settings.gateway.flushMilliseconds)
     while true {
       do throws(IOFailure) { try await scope.sleep(milliseconds: settings.gateway.flushMilliseconds) } catch { return }
-      do throws(Fault) { try service.settleLedger() } catch { log.warn("the ledger could not be written: \(error)") }
+      do throws(Fault) { try service.settleLedger() } catch { log.warn("the ledger could not be written: \(error, .because)") }
       _ = keepObjects()
       turns += 1
       await service.takeTime()
@@ -304,11 +311,12 @@ final class Server: @unchecked Sendable {
         await keepWatch()
         // Its places may be slow: nothing waits for them.
         Task(executorPreference: control) { await self.checkpoints.keep() }
+        Task(executorPreference: control) { await self.telemetry?.keep() }
       }
       guard turns % 18_000 == 1 else { continue }
       forgets = true
       do throws(Fault) { try service.forgetExpired() } catch {
-        log.warn("what has expired could not be forgotten: \(error)")
+        log.warn("what has expired could not be forgotten: \(error, .because)")
       }
     }
   }
@@ -320,18 +328,20 @@ final class Server: @unchecked Sendable {
       try service.keepProfiles()
       try service.keepUsage()
       if forgets { forgets = try service.forgetActivity(settings.retention) }
-    } catch { log.warn("what is known of how keys are used could not be kept: \(error)") }
+    } catch { log.warn("what is known of how keys are used could not be kept: \(error, .because)") }
     // In small steps: what is sealed again holds nobody up.
-    do throws(Fault) { _ = try service.resealSome(50) } catch { log.warn("records could not be sealed again: \(error)") }
+    do throws(Fault) { _ = try service.resealSome(50) } catch {
+      log.warn("records could not be sealed again: \(error, .because)")
+    }
     if service.hasVerdicts { await actOnVerdicts() }
     keepAlerts()
     do throws(Fault) { for notice in try await service.keepSchedules() { tell(notice) } } catch {
-      log.warn("keys that are due for a new secret could not be rotated: \(error)")
+      log.warn("keys that are due for a new secret could not be rotated: \(error, .because)")
     }
     for id in service.deliveriesDue() {
       Task(executorPreference: control) {
         do throws(Fault) { for notice in try await self.service.deliver(id) { self.tell(notice) } } catch {
-          self.log.warn("key \(id): its new secret could not be brought anywhere: \(error)")
+          self.log.warn("key \(id, .key): its new secret could not be brought anywhere: \(error, .because)")
         }
       }
     }
@@ -343,14 +353,14 @@ final class Server: @unchecked Sendable {
       for id in try await service.rotationsDue() {
         Task(executorPreference: control) {
           do throws(Fault) { for notice in try await self.service.advance(id) { self.tell(notice) } } catch {
-            self.log.warn("provider key \(id): its rotation does not go on: \(error)")
+            self.log.warn("provider key \(id, .providerKey): its rotation does not go on: \(error, .because)")
           }
         }
       }
-    } catch { log.warn("provider keys that are due could not be rotated: \(error)") }
+    } catch { log.warn("provider keys that are due could not be rotated: \(error, .because)") }
   }
 
-  private func tell(_ notice: Notice) { log.warn("\(notice.subject): \(notice.text)") }
+  private func tell(_ notice: Notice) { log.warn("\(notice.subject, .subject): \(notice.text, .because)") }
 
   /// Keeps what was noted of objects; false when it could not be.
   func keepObjects() -> Bool {
@@ -358,7 +368,7 @@ final class Server: @unchecked Sendable {
       try service.keepObjects()
       return true
     } catch {
-      log.warn("whose objects are could not be kept: \(error)")
+      log.warn("whose objects are could not be kept: \(error, .because)")
       return false
     }
   }

@@ -21,6 +21,8 @@ struct ServerSettings {
   var leaks = LeakSettings()
   var checkpoints = CheckpointSettings()
   var retention = Retention()
+  var logFormat = Log.Format.text
+  var telemetry = TelemetrySettings()
   /// Where the management side is reached over the network; nil: only by the Unix socket.
   var admin: AdminSettings?
 
@@ -123,7 +125,21 @@ struct ServerSettings {
       }
       leaks.signedOnly = text == "refuse"
     }
+    if let text = s.text("log.format") {
+      guard let format = Log.Format(rawValue: text) else { throw Fault(.invalidInput, "'log.format' is text or json") }
+      logFormat = format
+    }
     try applyCheckpoints(&s)
+    (telemetry.headersFile, telemetry.authorityFile) = (s.text("telemetry.headers_file"), s.text("telemetry.ca_file"))
+    if let url = s.text("telemetry.otlp_endpoint") {
+      guard (try? BaseURL(url)) != nil, !url.hasSuffix("/") else {
+        throw Fault(
+          .invalidInput, "'telemetry.otlp_endpoint' is no URL", hint: "write it as http://127.0.0.1:4318, without /v1/traces")
+      }
+      telemetry.endpoint = url
+    }
+    try set(&telemetry.spansPerSecond, "telemetry.spans_per_second_max", 0...10_000)
+    try set(&telemetry.metricsSeconds, "telemetry.metrics_seconds", 1...3600)
     try set(&retention.days, "activity.keep_days", 1...3660)
     try set(&retention.megabytes, "activity.keep_megabytes", 1...(1 << 20))
     try set(&retention.minuteDays, "activity.keep_minutely_days", 1...3660)
