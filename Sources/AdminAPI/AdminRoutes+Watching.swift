@@ -33,6 +33,21 @@ extension AdminAPI {
       gives: .one(ReplayedPolicyDocument.self), takes: .document(PolicyReplayDocument.self)
     ) { (api, r, p) async throws(Fault) in try await api.replayPolicy(r) },
     AdminRoute(
+      .put, "keys/{id}/capture", .change, .captures, "Keep what a key sends and gets, sealed, for a while; or no longer",
+      gives: .one(KeyDocument.self), takes: .document(CaptureSettingDocument.self)
+    ) { (api, r, p) async throws(Fault) in try await api.setCapture(r, p[0]) },
+    AdminRoute(.delete, "keys/{id}/capture", .end, .captures, "Erase all that was captured of a key", gives: .nothing) {
+      (api, r, p) async throws(Fault) in try api.deleteCaptures(r, p[0])
+    },
+    AdminRoute(
+      .get, "captures", .read, .captures, "List requests whose content was captured, the latest first",
+      gives: .list(CaptureDocument.self), query: ["key"]
+    ) { (api, r, p) async throws(Fault) in try api.listCaptures(r) },
+    AdminRoute(
+      .get, "captures/{number}", .read, .captures, "Read what a request and its answer said; that it is read is written down",
+      gives: .one(CaptureContentDocument.self)
+    ) { (api, r, p) async throws(Fault) in try api.showCapture(r, p[0]) },
+    AdminRoute(
       .get, "audit", .read, .audit,
       "List what was done, the latest first; with `number_above`, those behind it in their order",
       gives: .list(AuditDocument.self),

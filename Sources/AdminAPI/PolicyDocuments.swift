@@ -59,6 +59,8 @@ public struct KeyDocument: Codable, Sendable {
   public var reason: String?
   /// Requests a minute that a trigger has left it.
   public var throttled_to: Int?
+  /// Until when what it sends and gets is kept, sealed.
+  public var captures_until: String?
   /// When its schedule gives it a new secret.
   public var next_rotation_at: String?
   /// Destinations that do not have the present secret yet; the one before it stays in force until they have.
@@ -166,6 +168,7 @@ extension KeyDocument {
     version = Int(key.details.version)
     (tags, reason, throttled_to) = (key.details.tags, key.details.reason, key.details.throttle)
     decoy = key.details.isDecoy ? true : nil
+    captures_until = key.details.captureUntil.map { Timestamp(milliseconds: $0).rfc3339 }
   }
 
   /// With its secrets, as of `now`.

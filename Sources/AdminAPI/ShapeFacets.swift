@@ -24,7 +24,7 @@ enum ShapeFacets {
     case ("Trigger", "then"), ("NamedTrigger", "then"): oneOf(Trigger.Action.allCases.map(\.rawValue))
     case ("AlertChannel", "kind"): oneOf(AlertChannel.Kind.allCases.map(\.rawValue))
     case (_, "severity"): oneOf(Severity.allCases.map(\.name))
-    case ("Silence", "until"): time
+    case ("Silence", "until"), ("CaptureSetting", "until"): time
     case ("Destination", "kind"): oneOf(Destination.Kind.allCases.map(\.rawValue))
     case ("Budget", "window"): oneOf(Budget.Window.allCases.map(\.rawValue))
     case ("Explain", "method"): oneOf(Method.allCases.map { "\($0.name)" })
@@ -57,6 +57,7 @@ enum ShapeFacets {
       case "id", "provider_key": id
       case "kind": oneOf(["key", "policy", "team"])
       case "provider", "list": providerName
+      case "number": ["pattern": "^[1-9][0-9]{0,17}$"]
       case "name": path.hasPrefix("/v1/providers/") ? providerName : documentName
       default: ["minLength": 1]
       }
@@ -69,7 +70,7 @@ enum ShapeFacets {
     return switch path {
     case "/v1/keys": known.with(["pattern": "^[0-9]{1,13}-[0-9A-Za-z]{12}$"])
     case "/v1/activity", "/v1/activity/export": known.with(["pattern": "^[0-9]{1,13}-[0-9]{1,18}-[0-9]{1,9}$"])
-    case "/v1/audit", "/v1/audit/export": known.with(["pattern": "^[1-9][0-9]{0,17}$"])
+    case "/v1/audit", "/v1/audit/export", "/v1/captures": known.with(["pattern": "^[1-9][0-9]{0,17}$"])
     case "/v1/objects": known.with(["pattern": "^[0-9]{1,13}/[^/]*/"])
     default: known
     }

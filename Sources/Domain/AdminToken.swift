@@ -6,7 +6,7 @@ public struct Permission: Hashable, Sendable, CustomStringConvertible {
 
   public enum Resource: String, Sendable, CaseIterable {
     case status, seal, providers, keys, teams, policies, budgets, prices, objects, activity, audit, triggers, schedules
-    case destinations, rotations, leaks, tokens, backups, alerts
+    case destinations, rotations, leaks, tokens, backups, alerts, captures
     case providerKeys = "provider-keys"
   }
 
@@ -44,8 +44,9 @@ public enum AdminRole: String, Sendable, Codable, CaseIterable {
     let all = Permission.set("*:*")!
     switch self {
     case .owner: return all
-    case .operator: return all.filter { $0.resource != .tokens || $0.verb == .read }
-    case .auditor: return all.filter { $0.verb == .read }
+    // What keys send and get is for nobody who is not given it.
+    case .operator: return all.filter { ($0.resource != .tokens || $0.verb == .read) && $0.resource != .captures }
+    case .auditor: return all.filter { $0.verb == .read && $0.resource != .captures }
     case .developer:
       return Set(
         ["*:keys", "read:status", "read:providers", "read:teams", "read:policies", "read:budgets", "read:activity"].flatMap {

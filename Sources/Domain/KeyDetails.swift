@@ -64,6 +64,10 @@ public struct KeyDetails: Hashable, Sendable {
   public var renewal: KeyRenewal?
   /// The last warning before its expiry that was given, in days.
   public var warnedDays: Int?
+  /// Until when what it sends and gets is kept, in milliseconds since 1970; nil: it is not.
+  public var captureUntil: Int64?
+
+  public func captures(at now: Timestamp) -> Bool { captureUntil.map { now.milliseconds < $0 } ?? false }
 
   /// Old secrets that are remembered.
   public static let olderMax = 8
@@ -82,7 +86,7 @@ public struct KeyDetails: Hashable, Sendable {
 
 extension KeyDetails: Codable {
   private enum Field: String, CodingKey {
-    case version, madeAt, older, tags, prefix, isDecoy, reason, throttle, renewal, warnedDays
+    case version, madeAt, older, tags, prefix, isDecoy, reason, throttle, renewal, warnedDays, captureUntil
   }
 
   /// Members that are not there have their defaults: rows of earlier versions are read, too.
@@ -98,5 +102,6 @@ extension KeyDetails: Codable {
     throttle = try fields.decodeIfPresent(Int.self, forKey: .throttle)
     renewal = try fields.decodeIfPresent(KeyRenewal.self, forKey: .renewal)
     warnedDays = try fields.decodeIfPresent(Int.self, forKey: .warnedDays)
+    captureUntil = try fields.decodeIfPresent(Int64.self, forKey: .captureUntil)
   }
 }

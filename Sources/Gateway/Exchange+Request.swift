@@ -40,6 +40,7 @@ extension Exchange {
       throw .refused(error.answer, .refused)
     }
     guard let named else { throw .refused(Refusal.unknownProvider.answer, .refused) }
+    if snapshot.captures(key: index, at: record.start) { capture = ContentCapture() }
     upstream = named
     let path = target.extracting(parts.path)
     let isSocket = WebSocketHandshake.isAsked(client.head, bytes)

@@ -318,6 +318,7 @@ extension Exchange {
 
   private mutating func frame(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
     guard !content.isEmpty else { return }
+    capture?.takeAnswer(content)
     if isChunkedAnswer {
       outbound.append(hexadecimal: content.count)
       outbound.append("\r\n")

@@ -62,10 +62,12 @@ struct Exchange: ~Copyable {
   /// Whether a stream is to tell its usage where only asking for it has it told.
   var wantsUsage = false
   /// Whether the body is held until all of it is here: because it is read, changed, signed, or may be sent again.
-  var buffersBody: Bool { readsBody || wantsUsage || toSign != nil || resend != nil }
+  var buffersBody: Bool { readsBody || wantsUsage || toSign != nil || resend != nil || capture != nil }
   /// What is sent again with another key: the head before its framing, and, once it is there, the body. Only where there are several
   /// keys; they cost a copy.
   var resend: (head: [UInt8], body: [UInt8])?
+  /// What it says, where that is to be kept.
+  var capture: ContentCapture?
   /// Credentials that were tried, a bit each.
   var tried: UInt64 = 0
   /// What is presented, where the provider's key is exchanged for a token.
@@ -153,7 +155,10 @@ struct Exchange: ~Copyable {
     var position = try authorize(client, peer: peer)
     if let objectID { try await checkOwner(objectID) }
     try writeHead(&client)
-    if buffersBody { try await readBody(&client) }
+    if buffersBody {
+      try await readBody(&client)
+      capture?.takeRequest(client.outbound.readable)
+    }
     position = pinned ?? position
     try await count(client)
     position = try await obtainToken(position)
@@ -310,6 +315,7 @@ struct Exchange: ~Copyable {
     } else {
       shard.activity.append(record, provider: Span(), model: model, code: code)
     }
+    if let capture, let keyID { shard.captures.keep(capture.content(of: keyID, record)) }
     shard.giveBack(work)
     choose(nil)
   }

@@ -55,6 +55,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let leaks: any LeakDesk
   let releases: any ReleaseDesk
   let peppers: any PepperDesk
+  let captures: any CaptureDesk
   let health: GatewayHealth
   private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
@@ -76,7 +77,8 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   public init(
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
     sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk,
-    objects: any ObjectDesk, leaks: any LeakDesk, releases: any ReleaseDesk, peppers: any PepperDesk, health: GatewayHealth,
+    objects: any ObjectDesk, leaks: any LeakDesk, releases: any ReleaseDesk, peppers: any PepperDesk, captures: any CaptureDesk,
+    health: GatewayHealth,
     log: any OperatorLog,
     randomness: any Randomness = SystemRandomness()
   ) {
@@ -93,6 +95,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.leaks = leaks
     self.releases = releases
     self.peppers = peppers
+    self.captures = captures
     self.health = health
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }

@@ -11,6 +11,8 @@ public struct Retention: Sendable {
   public var minuteDays = 7
   public var hourDays = 400
   public var dayDays = 3660
+  /// Captured content.
+  public var captureDays = 7
   public init() {}
 }
 
@@ -96,6 +98,7 @@ extension KeyService {
     for (span, days) in zip(UsageRow.Span.allCases, [retention.minuteDays, retention.hourDays, retention.dayDays]) {
       try store.deleteUsage(span, before: moment(days))
     }
+    try forgetCaptures(days: retention.captureDays)
     let limit = 200
     guard try store.deleteSegments(before: Timestamp(milliseconds: moment(retention.days)), limit: limit) < limit else {
       return true

@@ -83,6 +83,10 @@ extension KeyService {
     for plan in plans.values { if let sealed = plan.sealed { look(sealed) } }
     for name in try store.answerNames() { if let answer = try store.answer(name) { look(answer.sealed) } }
     if let keys = try auditLog().keys() { look(keys.sealedKey) }
+    try store.forEachCapture(of: nil, before: .max) { row in
+      look(row.sealed)
+      return true
+    }
   }
 
   /// Seals at most `limit` records that are under an older data key again; how many there were. What does not open stays as it is.
@@ -130,6 +134,16 @@ extension KeyService {
         let renewed = try? vault.resealed(answer.sealed, for: Self.place(name), hosts: [])
       else { continue }
       try store.save(answer: name, at: answer.at, sealed: renewed)
+      count += 1
+    }
+    var outdated: [CaptureRow] = []
+    try store.forEachCapture(of: nil, before: .max) { row in
+      if vault.isOutdated(row.sealed) { outdated.append(row) }
+      return outdated.count < limit
+    }
+    for row in outdated where count < limit {
+      guard let renewed = try? vault.resealed(row.sealed, for: "capture/\(row.key)", hosts: []) else { continue }
+      try store.resealCapture(row.number, renewed)
       count += 1
     }
     if let keys = try auditLog().keys(), vault.isOutdated(keys.sealedKey) {

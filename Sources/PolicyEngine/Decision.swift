@@ -171,6 +171,9 @@ extension Snapshot {
 
   public func restrictsPaths(key index: Int) -> Bool { policies[Int(keys[index].policy)].restrictsPaths }
 
+  /// Whether what the key at `index` sends and gets is to be kept.
+  public func captures(key index: Int, at now: Timestamp) -> Bool { now.milliseconds < keys[index].capturesUntil }
+
   /// Bytes of a request body that the policy of the key at `index` permits.
   public func bodyBytesMax(key index: Int) -> Int { policies[Int(keys[index].policy)].bodyBytesMax }
 

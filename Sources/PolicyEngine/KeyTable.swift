@@ -12,6 +12,8 @@ public struct KeyEntry: Sendable {
   /// Of the present secret.
   public let version: UInt32
   let isDecoy: Bool
+  /// Until when its content is captured, in milliseconds since 1970; 0: it is not.
+  let capturesUntil: Int64
   /// Where its earlier secrets are, among the snapshot's.
   let earlier: Range<UInt32>
   /// Position in the snapshot's peppers.

@@ -85,7 +85,8 @@ public final class Snapshot: Sendable {
       entries.append(
         KeyEntry(
           id: key.id, hash: hash, expiresAt: key.expiresAt?.milliseconds ?? .max, state: key.state, version: key.details.version,
-          isDecoy: key.details.isDecoy, earlier: first..<UInt32(earlier.count), pepper: UInt16(pepper), policy: policy,
+          isDecoy: key.details.isDecoy, capturesUntil: key.details.captureUntil ?? 0, earlier: first..<UInt32(earlier.count),
+          pepper: UInt16(pepper), policy: policy,
           team: key.team.flatMap { teamNumbers[$0] } ?? .max))
       if !rulebook.allowances.isEmpty { allowances.append(rulebook.allowances[key.id]) }
     }

@@ -104,6 +104,17 @@ enum Schema {
       "CREATE TABLE alert_state(one INTEGER PRIMARY KEY CHECK(one = 1), up_to INTEGER NOT NULL) STRICT",
       "PRAGMA user_version = 10",
     ],
+    [
+      """
+      CREATE TABLE capture(
+        number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, key_id TEXT NOT NULL, status INTEGER NOT NULL,
+        sealed BLOB NOT NULL
+      ) STRICT
+      """,
+      "CREATE INDEX capture_age ON capture(at)",
+      "CREATE INDEX capture_key ON capture(key_id)",
+      "PRAGMA user_version = 11",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

@@ -174,7 +174,7 @@ public struct ActivitySegment: Sendable {
 /// Calls between `begin` and `commit` are one transaction together.
 ///
 /// Used by one thread. Rows are what somebody with the file could have written: whoever reads them verifies them.
-public protocol Store: UsageStore, AlertStore {
+public protocol Store: UsageStore, AlertStore, CaptureStore {
   func begin() throws(Fault)
   func commit() throws(Fault)
   /// Forgets all since `begin`.

@@ -46,7 +46,7 @@ enum CommandTable {
     + ExplainCommands.all
     + TokenCommands.all + BackupCommands.all + VaultCommands.all + [DoctorCommand.command, ImportCommand.command]
     + DeclarationCommands.all
-    + AuditCommands.all + ActivityCommands.all + AdviceCommands.all + AlertCommands.all
+    + AuditCommands.all + ActivityCommands.all + AdviceCommands.all + AlertCommands.all + CaptureCommands.all
     + RunCommands.all + [
       ScanCommand.command, CompletionsCommand.command, StatusCommand.version,
     ]

@@ -130,6 +130,22 @@ struct ActivityLink: ActivitySink {
   }
 }
 
+/// Captured content is sealed on the control loop.
+struct CaptureLink: CaptureDesk {
+  let server: Unowned<Server>
+  let control: EventLoop
+  func keep(_ content: CapturedContent) {
+    let server = server
+    control.execute {
+      do throws(Fault) {
+        try server.value.service.keepCapture(
+          of: content.key, at: content.at, status: content.status, isCut: content.isCut, request: content.request,
+          answer: content.answer)
+      } catch { server.value.log.warn("content could not be kept: \(error, .because)") }
+    }
+  }
+}
+
 /// A reference that does not keep its object: the server owns the loops that own the sink that points back at it.
 struct Unowned<Object: AnyObject & Sendable>: Sendable {
   unowned let value: Object

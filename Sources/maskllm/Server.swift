@@ -86,7 +86,8 @@ final class Server: @unchecked Sendable {
         tokens: TokenLink(keeper: tokens, control: control), objects: ObjectLink(server: Unowned(self), control: control),
         leaks: LeakLink(server: Unowned(self), control: control),
         releases: ReleaseLink(server: Unowned(self), control: control),
-        peppers: PepperLink(server: Unowned(self), control: control), health: health, log: log)
+        peppers: PepperLink(server: Unowned(self), control: control),
+        captures: CaptureLink(server: Unowned(self), control: control), health: health, log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )

@@ -142,6 +142,7 @@ struct ServerSettings {
     try set(&telemetry.metricsSeconds, "telemetry.metrics_seconds", 1...3600)
     try set(&retention.days, "activity.keep_days", 1...3660)
     try set(&retention.megabytes, "activity.keep_megabytes", 1...(1 << 20))
+    try set(&retention.captureDays, "activity.keep_captures_days", 1...365)
     try set(&retention.minuteDays, "activity.keep_minutely_days", 1...3660)
     try set(&retention.hourDays, "activity.keep_hourly_days", 1...3660)
     try set(&retention.dayDays, "activity.keep_daily_days", 1...36_600)

@@ -464,7 +464,7 @@ class TestLists:
                 empty.append(path)
             for wrong in ("limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "offset=3"):
                 assert gw.call("GET", f"/v1/{path}{'&' if '?' in path else '?'}{wrong}", token)[0] == 400, (path, wrong)
-        assert sorted(empty) == ["alerts", "nodes", "objects"], "every list has something to turn pages of"
+        assert sorted(empty) == ["alerts", "captures", "nodes", "objects"], "every list has something to turn pages of"
 
 
 class TestOnce:

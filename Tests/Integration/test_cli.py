@@ -204,7 +204,7 @@ def test_a_passphrase_is_asked_for_twice_and_not_shown(tmp_path):
 def test_help_version_and_completions(tmp_path):
     text = cli(None, "help")
     commands = [line.split("  ")[1] for line in text.split("\n") if line.startswith("  ")]
-    assert len(commands) == 111 and cli(None) == text
+    assert len(commands) == 115 and cli(None) == text
     for command in commands:
         assert cli(None, *command.split(), "--help").startswith(f"usage: maskllm {command}")
     assert cli(None, "version") == cli(None, "--version") == "maskllm 0.1.0"

@@ -2,7 +2,7 @@
 import datetime, json, os, re, subprocess, sys, time
 
 import pytest
-from conftest import ROOT, cli, wait_until
+from conftest import ROOT, cli, post, raw, wait_until
 from documented import DOCUMENT, operation
 from test_admin import Managed, gw, key_id  # noqa: F401: a fixture
 
@@ -88,6 +88,14 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     well("GET", f"/v1/alerts/{alert}")
     well("POST", f"/v1/alerts/{alert}/acknowledge")
     well("POST", f"/v1/alerts/{alert}/resolve")
+    soon = datetime.datetime.fromtimestamp(time.time() + 3600, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    watched = gw.key()
+    well("PUT", f"/v1/keys/{key_id(watched)}/capture", {"until": soon, "reason": "r"})
+    raw(gw.port, post("/up/v1/chat/completions", watched, b'{"model":"m"}'))
+    number = wait_until(lambda: gw.call("GET", "/v1/captures", token)[1], "the capture")[0]["number"]
+    well("GET", "/v1/captures")
+    well("GET", f"/v1/captures/{number}")
+    well("DELETE", f"/v1/keys/{key_id(watched)}/capture")
     hooks = gw.data / "hooks"
     hooks.mkdir(mode=0o700, exist_ok=True)
     (hooks / "tell").write_text("#!/bin/sh\nexec cat > /dev/null\n")
@@ -97,7 +105,6 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     well("GET", "/v1/alert-channels/c")
     well("POST", "/v1/alert-channels/c/test")
     well("DELETE", "/v1/alert-channels/c")
-    soon = datetime.datetime.fromtimestamp(time.time() + 3600, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     well("PUT", "/v1/silences/s", {"act": "event.leaked", "until": soon, "reason": "r"})
     well("GET", "/v1/silences")
     well("GET", "/v1/silences/s")

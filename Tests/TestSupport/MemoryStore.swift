@@ -24,6 +24,7 @@ public final class MemoryStore: Store, Sendable {
     var usageUpTo: Int64?
     var alerts: [String: [UInt8]] = [:]
     var alertsUpTo: Int64?
+    var captures: [CaptureRow] = []
     var isFailing = false
   }
   private let state = Mutex(State())
@@ -168,6 +169,30 @@ public final class MemoryStore: Store, Sendable {
   public func forEachAuditRow(after number: Int64, _ body: (AuditRow) -> Bool) throws(Fault) {
     for row in state.withLock({ $0.audit }) where row.number > number { if !body(row) { return } }
   }
+  public func append(_ row: CaptureRow) throws(Fault) {
+    try write { state in
+      var row = row
+      row.number = (state.captures.last?.number ?? 0) + 1
+      state.captures.append(row)
+    }
+  }
+  public func forEachCapture(of key: RecordID?, before number: Int64, _ body: (CaptureRow) -> Bool) throws(Fault) {
+    for row in state.withLock({ $0.captures }).reversed() where row.number < number && (key == nil || row.key == key) {
+      if !body(row) { return }
+    }
+  }
+  public func resealCapture(_ number: Int64, _ sealed: [UInt8]) throws(Fault) {
+    try write { state in
+      for i in state.captures.indices where state.captures[i].number == number { state.captures[i].sealed = sealed }
+    }
+  }
+  public func deleteCaptures(before moment: Timestamp, keeping count: Int64) throws(Fault) {
+    try write { state in
+      let last = state.captures.last?.number ?? 0
+      state.captures.removeAll { $0.at < moment || $0.number <= last - count }
+    }
+  }
+  public func deleteCaptures(of key: RecordID) throws(Fault) { try write { $0.captures.removeAll { $0.key == key } } }
   public func alerts() throws(Fault) -> (bodies: [[UInt8]], upTo: Int64?) {
     state.withLock { (Array($0.alerts.values), $0.alertsUpTo) }
   }
