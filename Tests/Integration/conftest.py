@@ -20,10 +20,10 @@ def wait_until(condition, what, seconds=DEADLINE):
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
-def cli(data, *args, input=None, check=True, pass_fds=(), env=None):
+def cli(data, *args, input=None, check=True, pass_fds=(), env=None, timeout=150):
     """One command on the data directory `data`; its standard output, or the finished process when `check` is off."""
     command = [str(BINARY), *map(str, args)] + (["--data", str(data)] if data else [])
-    done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60, pass_fds=pass_fds, env=env)
+    done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=timeout, pass_fds=pass_fds, env=env)
     if check:
         assert done.returncode == 0, f"{args}: {done.stderr}"
         return done.stdout.strip()
@@ -40,6 +40,8 @@ class Process:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         found = wait_until(lambda: self.child.poll() is not None or re.search(r"(https?)://([\d.]+):(\d+)", self.output), "the server to start")
+        if self.child.poll() is not None:
+            self.reader.join(DEADLINE)
         assert self.child.poll() is None, self.output
         self.scheme, self.port = found[1], int(found[3])
 
@@ -82,13 +84,14 @@ class Gateway(Process):
         self.data = path / f"data-{len(list(path.iterdir()))}"
         cli(self.data, "init", *init)
         (self.data / "maskllm.yaml").write_text(config)
+        self.start(args, env)
         if upstream:
+            # By the server: a command on its own opens the store and the vault, and takes ten times as long.
             extra = ["--ca-file", ca] if ca else []
             cli(self.data, "provider", "add", "up", "--base-url", upstream, *extra)
             cli(self.data, "provider", "add", "ant", "--base-url", upstream, "--kind", "anthropic", *extra)
             for name in ("up", "ant"):
                 cli(self.data, "provider-key", "add", name, input=DEMO_KEY + "\n")
-        self.start(args, env)
 
     def start(self, args=(), env=None):
         super().__init__(["serve", "--data", self.data, "--listen", "127.0.0.1:0", "--loops", "2", *args], env=env)
