@@ -85,16 +85,26 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         run("budget", "set", "key", "--usd", "900000000", "--key", key.split("_")[1])
         return key
 
-    def gateway(self, cpu, upstream, env=None, full=False):
+    def watch(self, data, run, upstream):
+        """All that looks on: spans and metrics to a collector, checkpoints to syslog, an alert channel; afterwards somebody at the live view."""
+        port = free_port()
+        (data / "maskllm.yaml").write_text(f"admin: {{listen: 127.0.0.1:{port}}}\ntelemetry: {{otlp_endpoint: 'http://127.0.0.1:{upstream}'}}\naudit: {{checkpoint_syslog: true}}\n")
+        run("alert-channel", "set", "here", "--kind", "slack", "--place", f"http://127.0.0.1:{upstream}", "--severity", "info", input="/made-up")
+        return port, run("token", "create", "--name", "bench", "--role", "owner").strip()
+
+    def gateway(self, cpu, upstream, env=None, full=False, watched=False):
         data = self.work / f"data-{len(self.children)}"
         run = lambda *a, **k: subprocess.run([BINARY, *a, "--data", data], check=True, capture_output=True, text=True, **k).stdout
         run("init")
         run("provider", "add", "bench", "--base-url", f"http://127.0.0.1:{upstream}")
         run("provider-key", "add", "bench", input="sk-bench-not-a-real-key-000000000000")
         key = self.full_policy(data, run) if full else run("key", "create", "--name", "bench", "--provider", "bench").strip()
+        live = self.watch(data, run, upstream) if watched else None
         port = free_port()
         child = self.start(BINARY, "serve", "--data", data, "--loops", 1, "--listen", f"127.0.0.1:{port}", cpu=cpu, env=env, stdout=subprocess.DEVNULL)
         wait_for(port)
+        if live:
+            self.start("curl", "-sN", "-o", "/dev/null", "-H", f"Authorization: Bearer {live[1]}", f"http://127.0.0.1:{live[0]}/ui/stream", cpu=1)
         if full:
             for n in range(100):
                 run("key", "create", "--name", f"many-{n}", "--team", "full", "--count", "1000", *self.FULL)
@@ -113,8 +123,9 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         wait_for(port)
         gateway, url, key = self.gateway(0, upstream)
         idle = rss_mb(gateway.pid)
+        watched, watched_url, watched_key = self.gateway(0, upstream, watched=True)
         full, full_url, full_key = self.gateway(0, upstream, full=True)
-        targets = {"nginx": (proxy, f"http://127.0.0.1:{port}/v1/chat/completions", key), "maskllm": (gateway, url, key), "with policy": (full, full_url, full_key)}
+        targets = {"nginx": (proxy, f"http://127.0.0.1:{port}/v1/chat/completions", key), "maskllm": (gateway, url, key), "watched": (watched, watched_url, watched_key), "with policy": (full, full_url, full_key)}
         rounds = {name: [] for name in targets}
         for n in range(self.args.rounds + 1):  # the first is a warm-up
             for name, (child, target, key) in targets.items():
@@ -132,10 +143,11 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
             m = {k: statistics.median(r[k] for r in rs) for k in rs[0]}
             med[name] = m
             print(f"{name:12}{m['cpu_us']:12.2f}{m['rps']:10.0f}{1e6 / m['cpu_us']:12.0f}{m['p50']:9.0f}{m['p99']:9.0f}{rss_mb(targets[name][0].pid):9.1f}")
-        for name in ("maskllm", "with policy"):
-            ratios = [a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds[name], rounds["nginx"])]
-            print(f"CPU per request, {name} / nginx: {statistics.median(ratios):.2f} (rounds: {', '.join(f'{r:.2f}' for r in ratios)})")
+        for name, other in (("maskllm", "nginx"), ("with policy", "nginx"), ("watched", "maskllm")):
+            ratios = [a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds[name], rounds[other])]
+            print(f"CPU per request, {name} / {other}: {statistics.median(ratios):.2f} (rounds: {', '.join(f'{r:.2f}' for r in ratios)})")
         print("with policy: ten scopes, three limits, two budgets, 100,000 keys; the body is read, bounded and settled")
+        print("watched: spans and metrics to a collector, checkpoints, an alert channel, somebody at the live view")
         print(f"idle RSS of the gateway before the load: {idle:.1f} MB")
         self.allocations(upstream)
         self.allocations(upstream, full=True)

@@ -17,6 +17,7 @@ extension AdminAPI {
     if !service.isSealed {
       keys(&text)
       budgets(&text)
+      record(&text)
     }
     process(&text)
     var response = AdminResponse(status: 200, body: Array(text.whole.utf8))
@@ -100,6 +101,24 @@ extension AdminAPI {
     gauge("maskllm_budget_limit_dollars", "What a budget has in the window in force.") { $0.limit }
     gauge("maskllm_budget_spent_dollars", "What of it is spent.") { $0.spent }
     gauge("maskllm_budget_held_dollars", "What of it is held by requests in flight.") { $0.held }
+  }
+
+  /// Of the record of acts, and of what people have to be told of it.
+  private func record(_ text: inout ExpositionText) {
+    if let state = try? service.auditState() {
+      text.single("maskllm_audit_entries_total", .counter, "Entries of the record of acts.", "\(state.last)")
+      text.single(
+        "maskllm_audit_broken", .gauge, "Whether an entry of the record of acts is not what it was.",
+        state.broken == nil ? "0" : "1")
+      text.single(
+        "maskllm_audit_checkpoint_trouble", .gauge, "Whether checkpoints do not get to their second place.",
+        state.trouble == nil ? "0" : "1")
+    }
+    text.family("maskllm_open_alerts", .gauge, "Alerts that nobody has acknowledged or resolved, by severity.")
+    let open = ((try? service.alerts()) ?? []).filter { $0.state == .open }
+    for severity in Severity.allCases {
+      text.sample("maskllm_open_alerts", [("severity", severity.name)], "\(open.count { $0.severity == severity })")
+    }
   }
 
   private func process(_ text: inout ExpositionText) {

@@ -48,6 +48,9 @@ public final class AdminAPI: @unchecked Sendable {
     let path = r.path == ["metrics"] ? r.path : Array(r.path.dropFirst())
     let open = open(path)
     guard let route = open.first(where: { $0.method == r.method }), let found = route.match(path) else {
+      if let hidden = Self.routes.first(where: { $0.method == r.method && $0.match(path) != nil }) {
+        service.noteForbidden(Label.fitting(hidden.text))
+      }
       guard !open.isEmpty else { throw Self.noSuchPath }
       var response = problem(
         Fault(.methodNotAllowed, "there is no such method here", hint: "or none for this token: see 'maskllm token matrix'"))

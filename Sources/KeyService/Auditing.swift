@@ -63,6 +63,21 @@ extension KeyService {
     if vault != nil { try audit(act, subject, details, by: .gateway) }
   }
 
+  /// Writes down that the caller has asked for what is not theirs: the first of a minute, so that who asks for it all day writes no book.
+  public func noteForbidden(_ asked: String) {
+    let caller = Caller.current.name
+    let minute = clock.now.milliseconds / 60_000
+    guard vault != nil, lastForbidden[caller] != minute else { return }
+    if lastForbidden.count >= Self.forbiddenMax { lastForbidden = [:] }
+    lastForbidden[caller] = minute
+    // It was refused already: where it cannot be written down there is nothing left to refuse.
+    try? audit(
+      "event.forbidden", caller.contains("/") ? caller : "caller/\(caller)", ["asked": asked, "because": "asked for \(asked)"],
+      by: .gateway)
+  }
+
+  private static let forbiddenMax = 10_000
+
   // MARK: verifying
 
   public func auditState() throws(Fault) -> AuditState {

@@ -82,6 +82,8 @@ public final class KeyService: @unchecked Sendable {
   var judgedUpTo: Int64 = 0
   var pendingVerdicts: [Verdict] = []
   var auditWatch = AuditWatch()
+  /// In which minute each caller was last seen to ask for what is not theirs.
+  var lastForbidden: [String: Int64] = [:]
   /// Who wants to see requests as they are recorded, the last of these, and how many there were meanwhile.
   var listeners = 0
   var recent: ArraySlice<ActivityEntry> = []

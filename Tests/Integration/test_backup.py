@@ -134,6 +134,7 @@ def test_nothing_can_be_read_in_it(gw, tmp_path):
     assert b"a-telling-name" not in content and b"SQLite format" not in content and b"sk-demo" not in content
 
 
+@pytest.mark.slow
 def test_a_vault_with_a_passphrase(running, tmp_path):
     def fd(text):
         read, write = os.pipe()

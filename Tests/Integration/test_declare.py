@@ -259,6 +259,7 @@ def test_somebody_who_may_not_cannot_by_a_batch_either(gw):
     assert split(raw(gw.port, post("/up/v1/chat/completions", own["masked_key"])))[0] == 401
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_thousand_keys_and_a_hundred_policies(gw, files):
     policies = "".join(f"  p{n}: {{models: [m{n}], limits: {{requests_per_minute: {n + 1}}}}}\n" for n in range(100))

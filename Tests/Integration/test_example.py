@@ -20,6 +20,8 @@ def example():
     return ROOT / ".build/example/debug/resolve"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_it_resolves_and_refuses_as_the_gateway_does(example, running):
     gw = running(Gateway, running(Upstream, ok()).url)
     key = gw.key("--provider", "up")

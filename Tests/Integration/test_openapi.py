@@ -138,6 +138,7 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     assert documented - done == {("POST", "/v1/unseal"), ("POST", "/v1/rotations/{provider_key}/confirm"), ("POST", "/v1/keys/{id}/deliver")}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_thousands_of_cases_break_nothing_and_are_answered_as_documented(gw, tmp_path):
     token = gw.token("--role", "owner")

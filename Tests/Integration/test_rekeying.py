@@ -1,6 +1,7 @@
 """New keys under everything: the root key, the data key, the pepper, while everything goes on."""
 import json, os, threading
 
+import pytest
 from conftest import Process, cli, ok, post, raw, split, wait_until
 from test_admin import Managed, gw, key_id  # noqa: F401: a fixture
 
@@ -50,6 +51,7 @@ def test_a_new_root_key_needs_the_new_key_file_and_only_that(gw):
     assert [a["act"] for a in acts] == ["vault.rotate_root"]
 
 
+@pytest.mark.slow
 def test_a_new_passphrase(running, tmp_path):
     data = tmp_path / "sealed"
 
