@@ -40,6 +40,14 @@ public struct TrafficMeter: Sendable {
       seconds += value
       if let trace = record.trace { exemplars[place] = Exemplar(trace: trace, seconds: value, at: record.start) }
     }
+
+    mutating func add(_ other: Histogram) {
+      seconds += other.seconds
+      for i in counts.indices {
+        counts[i] += other.counts[i]
+        if let exemplar = other.exemplars[i] { exemplars[i] = exemplar }
+      }
+    }
   }
 
   /// What a provider's requests came to.
@@ -62,45 +70,88 @@ public struct TrafficMeter: Sendable {
   public init() {}
 
   /// Adds a segment; `isKnown` says whether there is a provider of that name.
+  ///
+  /// Requests are counted by numbers first, and what they are is written as texts once for all of a kind: there are many, of few kinds.
   public mutating func count(_ segment: ActivitySegment, isKnown: (String) -> Bool) {
     let bytes = segment.records
-    // A segment has requests of few providers: a name is made a text and looked up once.
-    var names: [[UInt8]: String] = [:]
+    var tallies: [Tally] = []
+    var last = 0
     ActivityEncoding.forEach(in: bytes) { record, provider, _, code in
-      let raw = Array(bytes[provider])
-      let name: String
-      if let known = names[raw] {
-        name = known
-      } else {
-        let text = String(decoding: raw, as: UTF8.self)
-        name = isKnown(text) ? text : Self.unknown
-        names[raw] = name
+      if last >= tallies.count || tallies[last].name != bytes[provider] {
+        last = tallies.firstIndex { $0.name == bytes[provider] } ?? tallies.count
+        if last == tallies.count { tallies.append(Tally(name: bytes[provider])) }
       }
-      requests[
-        Requests(
-          provider: name, endpoint: record.endpoint.map { "\($0.name)" } ?? Self.unknown, outcome: record.outcome.name,
-          status: Int(record.status) / 100), default: 0] += 1
+      tallies[last].count(record)
       // Refusal codes are constants of ours.
       if record.outcome == .refused, !code.isEmpty { refusals[String(decoding: bytes[code], as: UTF8.self), default: 0] += 1 }
-      count(record, of: name)
+    }
+    for tally in tallies {
+      let text = String(decoding: tally.name, as: UTF8.self)
+      add(tally, of: isKnown(text) ? text : Self.unknown)
     }
   }
 
-  private mutating func count(_ record: ActivityRecord, of provider: String) {
-    var use = uses.removeValue(forKey: provider) ?? Use()
-    defer { uses[provider] = use }
-    use.bytesIn += record.bytesIn
-    use.bytesOut += record.bytesOut
-    // Only what a provider was asked says anything of how long it takes.
-    guard record.upstreamStatus != 0 else { return }
-    use.durations.count(microseconds: record.durationMicroseconds, record)
-    use.firstBytes.count(microseconds: record.firstByteMicroseconds, record)
-    for (kind, count) in [
-      ("input", record.usage.input), ("output", record.usage.output), ("cache_read", record.usage.cacheRead),
-      ("cache_write", record.usage.cacheWrite), ("reasoning", record.usage.reasoning),
-    ] {
-      if let count { use.tokens[kind, default: 0] += count }
+  /// Counts of one provider's requests in one segment.
+  private struct Tally {
+    struct Kind: Hashable {
+      let endpoint: UInt8
+      let outcome: UInt8
+      let status: UInt16
     }
-    use.nanoDollars += record.cost?.count ?? 0
+
+    let name: ArraySlice<UInt8>
+    var kinds: [(kind: Kind, count: Int)] = []
+    var tokens = InlineArray<5, Int64>(repeating: 0)
+    /// Which of them anybody has told, a bit each.
+    var told: UInt8 = 0
+    var use = Use()
+
+    init(name: ArraySlice<UInt8>) { self.name = name }
+
+    mutating func count(_ record: ActivityRecord) {
+      let kind = Kind(
+        endpoint: record.endpoint.map { $0.rawValue + 1 } ?? 0, outcome: record.outcome.rawValue, status: record.status / 100)
+      if let i = kinds.firstIndex(where: { $0.kind == kind }) { kinds[i].count += 1 } else { kinds.append((kind, 1)) }
+      use.bytesIn += record.bytesIn
+      use.bytesOut += record.bytesOut
+      // Only what a provider was asked says anything of how long it takes.
+      guard record.upstreamStatus != 0 else { return }
+      use.durations.count(microseconds: record.durationMicroseconds, record)
+      use.firstBytes.count(microseconds: record.firstByteMicroseconds, record)
+      note(0, record.usage.input)
+      note(1, record.usage.output)
+      note(2, record.usage.cacheRead)
+      note(3, record.usage.cacheWrite)
+      note(4, record.usage.reasoning)
+      use.nanoDollars += record.cost?.count ?? 0
+    }
+
+    private mutating func note(_ place: Int, _ count: Int64?) {
+      guard let count else { return }
+      tokens[place] += count
+      told |= 1 << UInt8(place)
+    }
+  }
+
+  private static let tokenKinds = ["input", "output", "cache_read", "cache_write", "reasoning"]
+
+  private mutating func add(_ tally: Tally, of provider: String) {
+    for (kind, count) in tally.kinds {
+      let endpoint = kind.endpoint == 0 ? nil : EndpointClass(rawValue: kind.endpoint - 1)
+      let request = Requests(
+        provider: provider, endpoint: endpoint.map { "\($0.name)" } ?? Self.unknown,
+        outcome: Outcome(rawValue: kind.outcome)?.name ?? Self.unknown, status: Int(kind.status))
+      requests[request, default: 0] += count
+    }
+    var use = uses.removeValue(forKey: provider) ?? Use()
+    use.bytesIn += tally.use.bytesIn
+    use.bytesOut += tally.use.bytesOut
+    use.nanoDollars += tally.use.nanoDollars
+    use.durations.add(tally.use.durations)
+    use.firstBytes.add(tally.use.firstBytes)
+    for (place, kind) in Self.tokenKinds.enumerated() where tally.told >> UInt8(place) & 1 == 1 {
+      use.tokens[kind, default: 0] += tally.tokens[place]
+    }
+    uses[provider] = use
   }
 }

@@ -21,22 +21,39 @@ public struct UsageRollup: Sendable {
     let status: Int
   }
 
+  private static let namesLookedAt = 32
+
   /// Adds a segment. Its requests are summed up before anything is looked up by text: most are of few kinds.
   public mutating func take(_ segment: ActivitySegment) {
     guard segment.number > upTo else { return }
     upTo = segment.number
     let bytes = segment.records
     var names: [(provider: ArraySlice<UInt8>, model: ArraySlice<UInt8>)] = []
-    var kinds: [Kind: UsageRow.Sums] = [:]
+    var places: [Kind: Int] = [:]
+    var kinds: [(kind: Kind, sums: UsageRow.Sums)] = []
+    // The one of the request before, which is mostly that of the next.
+    var last = -1
+    var lastName = 0
     ActivityEncoding.forEach(in: bytes) { record, provider, model, _ in
       let model = record.upstreamStatus == 0 ? model.lowerBound..<model.lowerBound : model
-      let known = names.firstIndex { $0.provider == bytes[provider] && $0.model == bytes[model] }
-      if known == nil { names.append((bytes[provider], bytes[model])) }
+      if lastName >= names.count || names[lastName].provider != bytes[provider] || names[lastName].model != bytes[model] {
+        // Of many names, only the latest are looked at: what is then counted apart comes together below.
+        let known = names.suffix(Self.namesLookedAt)
+        lastName = known.firstIndex { $0.provider == bytes[provider] && $0.model == bytes[model] } ?? names.count
+        if lastName == names.count { names.append((bytes[provider], bytes[model])) }
+      }
       let kind = Kind(
-        minute: record.start.milliseconds.floorDivided(by: 60_000) * 60_000, key: record.key, name: known ?? names.count - 1,
+        minute: record.start.milliseconds.floorDivided(by: 60_000) * 60_000, key: record.key, name: lastName,
         endpoint: record.endpoint.map { $0.rawValue + 1 } ?? 0, outcome: record.outcome.rawValue, status: Int(record.status) / 100
       )
-      kinds[kind, default: UsageRow.Sums()] += UsageRow.Sums(record)
+      if last < 0 || kinds[last].kind != kind {
+        last = places[kind] ?? kinds.count
+        if last == kinds.count {
+          places[kind] = last
+          kinds.append((kind, UsageRow.Sums()))
+        }
+      }
+      kinds[last].sums.add(record)
     }
     for (kind, sum) in kinds {
       let (provider, model) = names[kind.name]
@@ -61,13 +78,16 @@ public struct UsageRollup: Sendable {
 }
 
 extension UsageRow.Sums {
-  fileprivate init(_ record: ActivityRecord) {
-    self.init()
-    requests = 1
-    (bytesIn, bytesOut) = (Int64(record.bytesIn), Int64(record.bytesOut))
-    (input, output) = (record.usage.input ?? 0, record.usage.output ?? 0)
-    (cacheRead, cacheWrite) = (record.usage.cacheRead ?? 0, record.usage.cacheWrite ?? 0)
-    (nanoDollars, microseconds) = (record.cost?.count ?? 0, Int64(record.durationMicroseconds))
+  fileprivate mutating func add(_ record: ActivityRecord) {
+    requests += 1
+    bytesIn += Int64(record.bytesIn)
+    bytesOut += Int64(record.bytesOut)
+    input += record.usage.input ?? 0
+    output += record.usage.output ?? 0
+    cacheRead += record.usage.cacheRead ?? 0
+    cacheWrite += record.usage.cacheWrite ?? 0
+    nanoDollars += record.cost?.count ?? 0
+    microseconds += Int64(record.durationMicroseconds)
   }
 }
 
