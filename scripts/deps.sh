@@ -41,6 +41,7 @@ test)
   need prometheus command -v promtool
   # A browser for the dashboard.
   need chromium command -v chromium
+  need fonts-dejavu-core test -s /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
   ;;
 bench)
   need nginx-light command -v nginx
