@@ -59,6 +59,16 @@ public struct ChildProcess: Sendable {
   public func wait() -> Int32 {
     var status: Int32 = 0
     while unsafe waitpid(id, &status, 0) < 0, errno == EINTR {}
+    return Self.meaning(of: status)
+  }
+
+  /// The same where it has ended; nil while it goes on.
+  private func ended() -> Int32? {
+    var status: Int32 = 0
+    return unsafe waitpid(id, &status, WNOHANG) == id ? Self.meaning(of: status) : nil
+  }
+
+  private static func meaning(of status: Int32) -> Int32 {
     let signal = status & 0x7F
     return signal == 0 ? status >> 8 & 0xFF : 128 + signal
   }
@@ -93,7 +103,8 @@ public struct ChildProcess: Sendable {
     let deadline = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
     var (sent, output, isOpen) = (0, [UInt8](), true)
     var writer = stdin.write
-    while isOpen {
+    // One that closes its output may still be reading.
+    while isOpen || writer >= 0 {
       let now = monotonicNanoseconds()
       guard now < deadline else {
         child.send(signal: SIGKILL)
@@ -104,9 +115,11 @@ public struct ChildProcess: Sendable {
         // The program sees the end of its input. (The descriptor is closed for good at the end.)
         dup2(Self.null, writer)
         writer = -1
+        if !isOpen { break }
       }
       var watched = [
-        pollfd(fd: stdout.read, events: Int16(POLLIN), revents: 0), pollfd(fd: writer, events: Int16(POLLOUT), revents: 0),
+        pollfd(fd: isOpen ? stdout.read : -1, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: writer, events: Int16(POLLOUT), revents: 0),
       ]
       unsafe poll(&watched, 2, Int32(min(1000, (deadline - now) / 1_000_000 + 1)))
       if watched[1].revents != 0, writer >= 0 {
@@ -120,7 +133,13 @@ public struct ChildProcess: Sendable {
         for i in piece.indices { piece[i] = 0 }
       }
     }
-    return (child.wait(), output)
+    while monotonicNanoseconds() < deadline {
+      if let status = child.ended() { return (status, output) }
+      usleep(2000)
+    }
+    child.send(signal: SIGKILL)
+    _ = child.wait()
+    return (124, output)
   }
 
   private static let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)

@@ -46,7 +46,8 @@ def test_a_drill_under_load(gw, running, tmp_path, capsys):
 
     def create():
         while not over.is_set():
-            made.append((time.monotonic(), gw.key()))
+            key = gw.key()
+            made.append((time.monotonic(), key))
 
     def ask():
         while not over.is_set():

@@ -55,7 +55,8 @@ class TestHere:
         assert (mounted / "version").read_text() == "2" and status(gw, first) == (200, None)
         rotate_to(gw, "pod", first)
         wait_until(lambda: (mounted / "version").read_text() == "3", "the next version")
-        assert os.readlink(mounted / "..data") != target and not (mounted / target).exists(), "the old folder is gone"
+        assert os.readlink(mounted / "..data") != target
+        wait_until(lambda: not (mounted / target).exists(), "the old folder to be gone")
         assert status(gw, (mounted / "openai-key").read_text()) == (200, None)
 
     def test_a_program_of_the_hooks_folder_gets_it_on_standard_input(self, gw, tmp_path):
