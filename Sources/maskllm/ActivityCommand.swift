@@ -23,11 +23,6 @@ enum ActivityCommands {
     Option(name: "network", value: "NETWORK", help: "only from there: 10.0.0.0/8"),
   ]
 
-  private static func query(_ arguments: Arguments, _ options: [Option]) -> String {
-    options.compactMap { option in arguments.value(option.name).map { "\(option.name)=\(percentEncoded($0))" } }
-      .joined(separator: "&")
-  }
-
   private static let export = Command(
     path: ["activity", "export"], summary: "write requests to standard output as lines that tables are made of, the latest first",
     options: Unsealing.options + filters + filtersOfRequests + [
@@ -35,14 +30,8 @@ enum ActivityCommands {
     ]
   ) { arguments throws(Fault) in
     try arguments.noOperands()
-    let link = try AdminLink.open(arguments)
     let options = filters + filtersOfRequests + [Option(name: "format", value: "FORMAT", help: "")]
-    var target: String? = "/v1/activity/export?\(query(arguments, options))&limit=1000"
-    while let asked = target {
-      let page = try link.page(asked)
-      if !page.body.isEmpty { Terminal.result(String(decoding: page.body.dropLast(), as: UTF8.self)) }
-      target = page.next.map { "/v1/activity/export\($0)" }
-    }
+    try printPages(try AdminLink.open(arguments), "/v1/activity/export", queryPairs(arguments, options))
   }
 
   private static let usage = Command(
@@ -57,7 +46,8 @@ enum ActivityCommands {
   ) { arguments throws(Fault) in
     let options = filters + ["span", "by"].map { Option(name: $0, value: "", help: "") }
     let headings = ["TIME", "KEY", "PROVIDER", "MODEL", "REQUESTS", "REFUSED", "FAILED", "IN", "OUT", "USD", "MS"]
-    try printList("/v1/usage?\(query(arguments, options))", arguments, headings) { (line: UsageDocument) in
+    try printList("/v1/usage?\(queryPairs(arguments, options).joined(separator: "&"))", arguments, headings) {
+      (line: UsageDocument) in
       [
         line.time ?? "-", line.key ?? "-", orDash(line.provider ?? ""), orDash(Terminal.plain(line.model ?? "")),
         "\(line.requests)",
@@ -76,7 +66,8 @@ enum ActivityCommands {
   ) { arguments throws(Fault) in
     let options = filters + filtersOfRequests + [Option(name: "limit", value: "N", help: "")]
     let headings = ["TIME", "KEY", "PROVIDER", "ENDPOINT", "MODEL", "STATUS", "OUTCOME", "IN", "OUT", "USD", "MS"]
-    try printList("/v1/activity?\(query(arguments, options))", arguments, headings) { (entry: ActivityDocument) in
+    try printList("/v1/activity?\(queryPairs(arguments, options).joined(separator: "&"))", arguments, headings) {
+      (entry: ActivityDocument) in
       [
         entry.at, entry.key ?? "-", orDash(entry.provider), entry.endpoint ?? "-", orDash(Terminal.plain(entry.model)),
         entry.status == 0 ? "-" : "\(entry.status)", entry.code.isEmpty ? entry.outcome : entry.code, tokens(entry.input_tokens),

@@ -17,10 +17,6 @@ enum AuditCommands {
     Option(name: "until", value: "TIME", help: "only until then"),
   ]
 
-  private static func query(_ arguments: Arguments) -> [String] {
-    filters.compactMap { option in arguments.value(option.name).map { "\(option.name)=\(percentEncoded($0))" } }
-  }
-
   private static func cells(_ entry: AuditDocument) -> [String] {
     let details = entry.details.sorted { $0.key < $1.key }.map { "\($0.key)=\(Terminal.plain($0.value))" }
     return ["\(entry.number)", entry.at, Terminal.plain(entry.actor), entry.act, entry.subject, details.joined(separator: " ")]
@@ -32,7 +28,7 @@ enum AuditCommands {
       Option(name: "limit", value: "N", help: "at most so many (default: 50)"), Command.json,
     ]
   ) { arguments throws(Fault) in
-    let query = query(arguments) + ["limit=\(try arguments.number("limit", 1...1000) ?? 50)"]
+    let query = queryPairs(arguments, filters) + ["limit=\(try arguments.number("limit", 1...1000) ?? 50)"]
     try printList(
       "/v1/audit?\(query.joined(separator: "&"))", arguments, ["NUMBER", "AT", "BY", "ACT", "SUBJECT", "DETAILS"], cells)
   }
@@ -45,7 +41,7 @@ enum AuditCommands {
   ) { arguments throws(Fault) in
     try arguments.noOperands()
     let link = try AdminLink.toServer(arguments)
-    let filter = query(arguments).map { "&\($0)" }.joined()
+    let filter = queryPairs(arguments, filters).map { "&\($0)" }.joined()
     let last: [AuditDocument] = try decode(try link.call(.get, "/v1/audit?limit=1"))
     var from = try arguments.number("from", 0...Int.max).map(Int64.init) ?? last.first?.number ?? 0
     while true {
@@ -67,16 +63,10 @@ enum AuditCommands {
   ) { arguments throws(Fault) in
     try arguments.noOperands()
     let link = try AdminLink.open(arguments)
-    let filter = query(arguments)
+    let filter = queryPairs(arguments, filters)
     let format = arguments.value("format") ?? "jsonl"
     let isWhole = filter.isEmpty && format == "jsonl"
-    var target: String? =
-      "/v1/audit/export?\((filter + ["format=\(percentEncoded(format))", "limit=1000"]).joined(separator: "&"))"
-    while let asked = target {
-      let page = try link.page(asked)
-      if !page.body.isEmpty { Terminal.result(String(decoding: page.body.dropLast(), as: UTF8.self)) }
-      target = page.next.map { "/v1/audit/export\($0)" }
-    }
+    try printPages(link, "/v1/audit/export", filter + ["format=\(percentEncoded(format))"])
     if !isWhole { Terminal.note("with a filter or in another format there is nothing to verify: leave both out for that") }
   }
 
