@@ -46,10 +46,10 @@ lint:
 fuzz: deps ## fuzz the parsers for FUZZ_SECONDS (default 20); hours on demand
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-bench: build deps-bench deps-test ## compare with nginx; time the library, the start and revocation
+bench: build deps-bench deps-test ## compare with nginx (and AGAINST=program, an earlier build); time the library, the start and revocation
 	swift build -c release --package-path Examples/Resolve --scratch-path .build/example
 	MASKLLM_BENCH=1 swift build -c release --product bench-decide --scratch-path .build/bench
-	python3 bench/bench.py
+	python3 bench/bench.py $(if $(AGAINST),--against $(AGAINST))
 	$(PYTHON) bench/revocation.py
 
 clean: ## remove what was built

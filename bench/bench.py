@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Compares the gateway with nginx in one interleaved run, and times the library and the start.
 
-Every figure is the median of the rounds. nginx is a plain proxy_pass with keep-alive; the gateway authenticates, decides,
-meters usage and keeps activity. Both get one core; the load and the upstream share the other.
+Every figure is the median of many short rounds, taken in turn, so that what else the machine does falls on all alike; a
+ratio is of two figures of the same round. nginx is a plain proxy_pass with keep-alive; the gateway authenticates, decides,
+meters usage and keeps activity. Both get one core; the load and the upstream share the other. With --against, a gateway
+of an earlier build stands in the same run, to show what a change costs.
 """
 import argparse, json, os, pathlib, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 BINARY = ROOT / ".build/release/maskllm"
+FEW = 5  # rounds of what takes long or hardly varies: the start, the library, a decision alone
 ANSWER = json.dumps({"id": "chatcmpl-bench", "object": "chat.completion", "created": 1766410466, "model": "bench-small", "choices": [
     {"index": 0, "message": {"role": "assistant", "content": "All work and no play makes the benchmark a dull read. " * 5}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 210, "completion_tokens": 64, "total_tokens": 274}})
@@ -92,16 +95,16 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         run("alert-channel", "set", "here", "--kind", "slack", "--place", f"http://127.0.0.1:{upstream}", "--severity", "info", input="/made-up")
         return port, run("token", "create", "--name", "bench", "--role", "owner").strip()
 
-    def gateway(self, cpu, upstream, env=None, full=False, watched=False):
+    def gateway(self, cpu, upstream, env=None, full=False, watched=False, binary=BINARY):
         data = self.work / f"data-{len(self.children)}"
-        run = lambda *a, **k: subprocess.run([BINARY, *a, "--data", data], check=True, capture_output=True, text=True, **k).stdout
+        run = lambda *a, **k: subprocess.run([binary, *a, "--data", data], check=True, capture_output=True, text=True, **k).stdout
         run("init")
         run("provider", "add", "bench", "--base-url", f"http://127.0.0.1:{upstream}")
         run("provider-key", "add", "bench", input="sk-bench-not-a-real-key-000000000000")
         key = self.full_policy(data, run) if full else run("key", "create", "--name", "bench", "--provider", "bench").strip()
         live = self.watch(data, run, upstream) if watched else None
         port = free_port()
-        child = self.start(BINARY, "serve", "--data", data, "--loops", 1, "--listen", f"127.0.0.1:{port}", cpu=cpu, env=env, stdout=subprocess.DEVNULL)
+        child = self.start(binary, "serve", "--data", data, "--loops", 1, "--listen", f"127.0.0.1:{port}", cpu=cpu, env=env, stdout=subprocess.DEVNULL)
         wait_for(port)
         if live:
             self.start("curl", "-sN", "-o", "/dev/null", "-H", f"Authorization: Bearer {live[1]}", f"http://127.0.0.1:{live[0]}/ui/stream", cpu=1)
@@ -126,6 +129,8 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         watched, watched_url, watched_key = self.gateway(0, upstream, watched=True)
         full, full_url, full_key = self.gateway(0, upstream, full=True)
         targets = {"nginx": (proxy, f"http://127.0.0.1:{port}/v1/chat/completions", key), "maskllm": (gateway, url, key), "watched": (watched, watched_url, watched_key), "with policy": (full, full_url, full_key)}
+        if self.args.against:
+            targets["before"] = self.gateway(0, upstream, binary=self.args.against)
         rounds = {name: [] for name in targets}
         for n in range(self.args.rounds + 1):  # the first is a warm-up
             for name, (child, target, key) in targets.items():
@@ -143,9 +148,13 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
             m = {k: statistics.median(r[k] for r in rs) for k in rs[0]}
             med[name] = m
             print(f"{name:12}{m['cpu_us']:12.2f}{m['rps']:10.0f}{1e6 / m['cpu_us']:12.0f}{m['p50']:9.0f}{m['p99']:9.0f}{rss_mb(targets[name][0].pid):9.1f}")
-        for name, other in (("maskllm", "nginx"), ("with policy", "nginx"), ("watched", "maskllm")):
+        pairs = [("maskllm", "nginx"), ("with policy", "nginx"), ("watched", "maskllm")]
+        if self.args.against:
+            pairs += [("maskllm", "before"), ("watched", "before")]
+        for name, other in pairs:
             ratios = [a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds[name], rounds[other])]
-            print(f"CPU per request, {name} / {other}: {statistics.median(ratios):.2f} (rounds: {', '.join(f'{r:.2f}' for r in ratios)})")
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            print(f"CPU per request, {name} / {other}: {middle:.2f} (half of {len(ratios)} rounds within {low:.2f} to {high:.2f})")
         print("with policy: ten scopes, three limits, two budgets, 100,000 keys; the body is read, bounded and settled")
         print("watched: spans and metrics to a collector, checkpoints, an alert channel, somebody at the live view")
         print(f"idle RSS of the gateway before the load: {idle:.1f} MB")
@@ -185,7 +194,7 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         key = run("key", "create", "--name", "bench", "--provider", "openai").strip()
         env = {**os.environ, "MASKLLM_KEY": key}
         loop = lambda rounds, **extra: subprocess.run([example, data, "openai", str(rounds)], env={**env, **extra}, check=True, capture_output=True, text=True).stdout
-        times = [float(re.search(r"([\d.e-]+) seconds each", loop(2_000_000))[1]) * 1e9 for _ in range(self.args.rounds)]
+        times = [float(re.search(r"([\d.e-]+) seconds each", loop(2_000_000))[1]) * 1e9 for _ in range(FEW)]
         print(f"library: resolve in {statistics.median(times):.0f} ns (rounds: {', '.join(f'{t:.0f}' for t in times)})")
 
         def mallocs(rounds):
@@ -203,7 +212,7 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         if not program.exists():
             print("decisions: not built (make bench builds it)")
             return
-        runs = [dict(re.findall(r"(.+): (\d+) ns", subprocess.run(["taskset", "-c", "0", program], check=True, capture_output=True, text=True).stdout)) for _ in range(self.args.rounds)]
+        runs = [dict(re.findall(r"(.+): (\d+) ns", subprocess.run(["taskset", "-c", "0", program], check=True, capture_output=True, text=True).stdout)) for _ in range(FEW)]
         for name in runs[0]:
             times = [int(r[name]) for r in runs]
             print(f"{name}: {statistics.median(times):.0f} ns (rounds: {', '.join(map(str, times))})")
@@ -232,7 +241,7 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         server.terminate()
         server.wait()
         times, memory = [], 0
-        for _ in range(self.args.rounds):
+        for _ in range(FEW):
             start = time.perf_counter()
             server = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.children.append(server)
@@ -262,9 +271,12 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=15, help="at least 2")
+    parser.add_argument("--seconds", type=int, default=1, help="of load in each round")
+    parser.add_argument("--against", type=pathlib.Path, metavar="PROGRAM", help="an earlier build of maskllm, compared in the same run")
     args = parser.parse_args()
+    if args.rounds < 2 or args.seconds < 1:
+        parser.error("at least 2 rounds of at least 1 second")
     for tool in ("nginx", "wrk", "taskset"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: make bench installs it")
