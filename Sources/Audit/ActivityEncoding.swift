@@ -93,12 +93,15 @@ public enum ActivityEncoding {
     buffer.append(bytes.extracting(0..<n))
   }
 
-  /// The entries of a segment, in the order they were written; what follows a damaged one is lost.
-  public static func decode(_ bytes: [UInt8], of segment: Int64 = 0) -> [ActivityEntry] {
+  /// The entries of a segment from number `first` on, in the order they were written; what follows a damaged one is lost.
+  public static func decode(_ bytes: [UInt8], of segment: Int64 = 0, from first: Int = 0) -> [ActivityEntry] {
     var entries: [ActivityEntry] = []
+    var index = -1
     forEach(in: bytes) { record, provider, model, code in
+      index += 1
+      guard index >= first else { return }
       func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
-      let place = ActivityPlace(start: record.start, segment: segment, index: entries.count)
+      let place = ActivityPlace(start: record.start, segment: segment, index: index)
       entries.append(
         ActivityEntry(place: place, record: record, provider: text(provider), model: text(model), code: text(code)))
     }

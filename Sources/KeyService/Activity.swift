@@ -46,7 +46,9 @@ extension KeyService {
   private func tellListeners(_ segment: ActivitySegment) {
     heardCount += Int64(segment.count)
     // Of a flood, the end is enough for eyes.
-    recent = (recent + ActivityEncoding.decode(segment.records, of: segment.number)).suffix(Self.recentMax)
+    let fresh = ActivityEncoding.decode(
+      segment.records, of: segment.number, from: max(0, segment.count - Self.recentMax))
+    recent = (recent + fresh).suffix(Self.recentMax)
   }
 
   /// The requests after number `number` that are remembered, and the number of the last.
