@@ -142,7 +142,7 @@ struct Exchange: ~Copyable {
     if shard.snapshot.isSealed {
       return "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nsealed\n"
     }
-    return shard.health.isDegraded.load(ordering: .relaxed)
+    return shard.health.isDegraded
       ? "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\ndegraded\n" : Self.healthy
   }
 

@@ -22,8 +22,12 @@ public protocol LedgerDesk: Sendable {
 /// Whether the process serves as it should, beyond what a snapshot says. Shared by all loops.
 public final class GatewayHealth: Sendable {
   /// The store cannot be written: requests go on, and what they came to is not recorded.
-  public let isDegraded = Atomic<Bool>(false)
+  public let losesActivity = Atomic<Bool>(false)
+  /// The record of acts is not what it was, or cannot be written: requests go on, acts are refused.
+  public let hasAuditTrouble = Atomic<Bool>(false)
   public init() {}
+
+  public var isDegraded: Bool { losesActivity.load(ordering: .relaxed) || hasAuditTrouble.load(ordering: .relaxed) }
 }
 
 /// Who keeps hashes of keys. Called on the loop's thread; must not block it.

@@ -2,6 +2,7 @@ public import Audit
 import Cryptography
 import Domain
 public import Primitives
+import Storage
 import Vault
 
 /// How it stands with the record of acts.
@@ -26,6 +27,8 @@ struct AuditWatch {
   var broken: ChainBreak?
   var checkpointed: Int64 = 0
   var trouble: String?
+  /// Why the last act could not be written down; nil once anything can be.
+  var unwritten: String?
   /// What the second place had when the process started.
   var checkpoints: [Checkpoint] = []
 }
@@ -47,7 +50,28 @@ extension KeyService {
     throws(Fault)
   {
     let who = actor == .administrator ? Actor.named(Caller.current.name) : actor
-    try auditLog().append(act, subjects, details, by: who, at: clock.now)
+    let log = try auditLog()
+    do throws(Fault) { try log.append(act, subjects, details, by: who, at: clock.now) } catch {
+      auditWatch.unwritten = error.message
+      throw error
+    }
+    auditWatch.unwritten = nil
+  }
+
+  /// What is wrong with the record of acts itself; nil when nothing is known to be.
+  public var auditTrouble: String? {
+    auditWatch.broken.map { "entry \($0.number) is not what it was: \($0.reason)" }
+      ?? auditWatch.unwritten.map { "it cannot be written: \($0)" }
+  }
+
+  /// Finds out whether the record can be written again where it could not: an entry is appended, and taken back.
+  public func retryAudit() {
+    guard auditWatch.unwritten != nil, vault != nil, batch == nil else { return }
+    do throws(Fault) {
+      try store.begin()
+      defer { store.rollBack() }
+      try audit("event.probe", "audit", by: .gateway)
+    } catch {}
   }
 
   public func auditLog() throws(Fault) -> AuditLog { AuditLog(store, VaultSealer(vault: try requireVault())) }

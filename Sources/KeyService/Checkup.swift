@@ -1,3 +1,4 @@
+import Audit
 import Domain
 import PolicyEngine
 import Primitives
@@ -44,6 +45,15 @@ extension KeyService {
         Check(
           "provider '\(name)'", .bad, "its row was changed outside maskllm, and is not used", mend: "maskllm provider add \(name)"
         ))
+    }
+    if let trouble = auditTrouble {
+      checks.append(Check("audit", .bad, trouble, mend: "keep the data directory as it is, and see docs/audit.md"))
+    } else if let trouble = auditWatch.trouble {
+      checks.append(
+        Check("audit", .warning, "checkpoints do not get to their second place: \(trouble)", mend: "maskllm audit state"))
+    } else {
+      let upTo = auditWatch.verifier?.number ?? 0
+      checks.append(Check("audit", .good, upTo == 0 ? "it can be written" : "its chain is whole up to entry \(upTo)"))
     }
     let now = monotonicNanoseconds()
     for (key, isUsable) in (try? listProviderKeys()) ?? [] {

@@ -246,10 +246,10 @@ final class Server: @unchecked Sendable {
     do {
       try service.keep(segment)
       telemetry?.take(segment)
-      health.isDegraded.store(false, ordering: .relaxed)
+      health.losesActivity.store(false, ordering: .relaxed)
       return true
     } catch {
-      health.isDegraded.store(true, ordering: .relaxed)
+      health.losesActivity.store(true, ordering: .relaxed)
       lost.add(segment.count, ordering: .relaxed)
       log.warn("activity could not be kept: \(error, .because)")
       return false
@@ -324,6 +324,8 @@ final class Server: @unchecked Sendable {
 
   /// What time alone brings about.
   private func keepWatch() async {
+    service.retryAudit()
+    health.hasAuditTrouble.store(service.auditTrouble != nil, ordering: .relaxed)
     do throws(Fault) {
       try service.watch()
       try service.keepProfiles()
