@@ -84,3 +84,27 @@ public struct VaultSecretDocument: Codable, Sendable {
   public var secret: String
   public init(secret: String) { self.secret = secret }
 }
+
+/// Why the vault is closed: the record and the alert say it.
+public struct SealDocument: Codable, Sendable {
+  public var reason: String
+  public init(reason: String) { self.reason = reason }
+}
+
+/// The vault is closed, until somebody opens it.
+public struct SealReceiptDocument: Codable, Sendable {
+  public struct NotTold: Codable, Sendable {
+    public var channel: String
+    public var because: String
+  }
+  /// How many event loops serve nothing since.
+  public var event_loops: Int
+  /// Alert channels that were told, and those that could not be.
+  public var told: [String]
+  public var not_told: [NotTold]
+
+  init(_ receipt: SealReceipt) {
+    (event_loops, told) = (receipt.eventLoops, receipt.told)
+    not_told = receipt.notTold.map { NotTold(channel: $0.channel, because: $0.because) }
+  }
+}

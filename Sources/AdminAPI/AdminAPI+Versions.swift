@@ -118,6 +118,8 @@ extension AdminAPI {
       if ![.system, .storage].contains(error.code) { try service.forget(name) }
       throw error
     }
+    // After the vault was closed nothing can be kept any more.
+    if service.isSealed { return response }
     try service.finish(name, digest: digest, status: response.status, body: response.body)
     return response
   }

@@ -101,10 +101,13 @@ public final class AdminAPI: @unchecked Sendable {
 
   func unseal(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     try allow(r, query: [])
-    try service.unseal(secret: r.body.span)
-    try service.noteUnsealed()
-    await service.publish()
+    try await service.reopen(secret: r.body.span)
     return AdminResponse(status: 204, body: [])
+  }
+
+  func seal(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
+    let document: SealDocument = try decode(r)
+    return try encode(SealReceiptDocument(try await service.seal(reason: document.reason)))
   }
 
   // MARK: providers

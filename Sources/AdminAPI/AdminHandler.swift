@@ -195,6 +195,8 @@ public final class AdminHandler: RequestHandler, @unchecked Sendable {
     connection.outbound.append(response.body)
     try await connection.flush()
     connection.outbound.wipe()
+    // A request may have brought a secret.
+    connection.inbound.wipeConsumed()
     wipe(&response.body)
     return !closing && connection.head.isKeepAlive && connection.isBodyRead
   }

@@ -38,6 +38,10 @@ extension AdminAPI {
     AdminRoute(
       .post, "unseal", .change, .seal, "Open the vault with its key file's content or passphrase", gives: .nothing, takes: .secret
     ) { (api, r, p) async throws(Fault) in try await api.unseal(r) },
+    AdminRoute(
+      .post, "seal", .change, .seal, "Close the vault: nothing is served until it is opened by hand",
+      gives: .one(SealReceiptDocument.self), takes: .document(SealDocument.self)
+    ) { (api, r, p) async throws(Fault) in try await api.seal(r) },
     AdminRoute(.get, "providers", .read, .providers, ofTeams: true, "List providers", gives: .list(ProviderDocument.self)) {
       (api, r, p) async throws(Fault) in try api.listProviders(r)
     },

@@ -80,7 +80,7 @@ public struct AlertBook: Sendable {
   /// nil for what is no alert.
   public static func severity(of entry: AuditEntry) -> Severity? {
     switch entry.act {
-    case "event.audit_broken", "event.leaked", "event.refused_key", "event.decoy": .critical
+    case "event.audit_broken", "vault.seal", "event.leaked", "event.refused_key", "event.decoy": .critical
     case "event.trigger": entry.details["shadow"] == "true" ? .info : entry.details["then"] == "alert" ? .warning : .error
     case "provider_key.rotation_failed", "event.rotation_trouble", "event.delivery_failed", "event.quarantined",
       "event.trigger_failed", "event.checkpoint_trouble", "event.guessing":
@@ -137,6 +137,11 @@ public struct AlertBook: Sendable {
       // What was refused waits its own time, and what is only told again does, too.
       return telling.due! <= now.milliseconds || (telling.attempts == 0 && telling.toldAt == nil)
     }.sorted { ($0.firstAt, $0.id) < ($1.firstAt, $1.id) }
+  }
+
+  /// Those that a channel will have to be told of, the oldest first.
+  public func waiting(_ channel: String) -> [Alert] {
+    alerts.values.filter { $0.tellings[channel]?.due != nil }.sorted { ($0.firstAt, $0.id) < ($1.firstAt, $1.id) }
   }
 
   /// Notes that a channel was told, or what kept it; what of that is to be kept.

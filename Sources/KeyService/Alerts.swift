@@ -64,10 +64,20 @@ extension KeyService {
     defer { telling.remove(name) }
     let due = alertBook?.due(name, at: clock.now) ?? []
     guard !due.isEmpty else { return nil }
+    return try await tell(due, to: channel, named: name, secret: nil)
+  }
+
+  /// Tells a channel, and keeps that it was told; what kept it, when something did. `secret` is its credential, opened before; nil: it is opened.
+  func tell(_ due: [Alert], to channel: AlertChannel, named name: String, secret: [UInt8]?) async throws(Fault) -> String? {
     var trouble: String?
     // What was told before a failure is not told again.
     for batch in channel.kind == .pagerduty ? due.map({ [$0] }) : [due] where trouble == nil {
-      do throws(Fault) { try await send(batch, to: channel, named: name) } catch { trouble = Label.fitting(error.message) }
+      do throws(Fault) {
+        var opened: [UInt8] = []
+        if let secret { opened = secret } else { opened = try credential(of: channel, named: name) }
+        defer { wipe(&opened) }
+        try await send(batch, to: channel, opened)
+      } catch { trouble = Label.fitting(error.message) }
       guard var book = alertBook else { break }
       let noted = (trouble == nil ? batch : due).map(\.id).filter { book.alerts[$0]?.tellings[name]?.due != nil }
       let changed = book.note(noted, name, trouble: trouble, at: clock.now)
@@ -77,14 +87,15 @@ extension KeyService {
     return trouble
   }
 
-  private func send(_ alerts: [Alert], to channel: AlertChannel, named name: String) async throws(Fault) {
+  /// What a channel is told with; nothing where it needs nothing. Whoever asks wipes it.
+  func credential(of channel: AlertChannel, named name: String) throws(Fault) -> [UInt8] {
     let vault = try requireVault()
-    var secret: [UInt8] = []
-    if let sealed = channel.sealed {
-      let opened = try vault.open(sealed, for: "alert-channel/\(name)", hosts: [try channel.origin()])
-      secret = [UInt8](copying: opened.span)
-    }
-    defer { wipe(&secret) }
+    guard let sealed = channel.sealed else { return [] }
+    let opened = try vault.open(sealed, for: "alert-channel/\(name)", hosts: [try channel.origin()])
+    return [UInt8](copying: opened.span)
+  }
+
+  private func send(_ alerts: [Alert], to channel: AlertChannel, _ secret: [UInt8]) async throws(Fault) {
     // The same at every repetition, so that a receiver can tell that it has it.
     let id =
       "alert_"
@@ -182,7 +193,9 @@ extension KeyService {
     }
     try audit("alert_channel.test", "alert-channel/\(name)")
     let alert = Alert.test(id: RecordID.random(randomness).description, at: clock.now, by: Caller.current.name)
-    try await send([alert], to: channel, named: name)
+    var secret = try credential(of: channel, named: name)
+    defer { wipe(&secret) }
+    try await send([alert], to: channel, secret)
   }
 
   public func setSilence(_ name: String, _ silence: Silence) throws(Fault) {

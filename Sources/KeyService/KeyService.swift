@@ -131,9 +131,13 @@ public final class KeyService: @unchecked Sendable {
 
   public func sealMethod() throws(Fault) -> SealMethod { try SealMethod.read(from: store) }
 
-  /// Opens the vault with the key file's content or the passphrase, and takes everything into force.
-  public func unseal(secret: Span<UInt8>) throws(Fault) {
+  /// Opens the vault with the key file's content or the passphrase, and takes everything into force. One that was closed by hand opens
+  /// with `reopening` only.
+  public func unseal(secret: Span<UInt8>, reopening: Bool = false) throws(Fault) {
     guard vault == nil else { throw Fault(.conflict, "the vault is open already") }
+    if !reopening, try isSealedByHand() {
+      throw Fault(.sealed, "the vault was sealed by hand", hint: "run 'maskllm unseal' with the server running")
+    }
     try adopt(try Vault.unseal(store, secret: secret, randomness: randomness))
   }
 
@@ -144,21 +148,29 @@ public final class KeyService: @unchecked Sendable {
     do throws(Fault) {
       try load(vault)
       if keepsLedger {
-        ledger = try Ledger(store) { [unowned self] account, percent in
-          self.alert(account, percent)
-          // What cannot be written down is in the log, at least.
-          try? noteBudget(account, percent: percent)
-        }
+        // Opened again, it goes on with the one that it has.
+        if ledger == nil { ledger = try freshLedger() }
         try keepEndings(vault)
       }
     } catch {
-      self.vault = nil
+      close()
       throw error
     }
   }
 
-  /// Reads everything again after another process has changed the store.
-  public func reload() throws(Fault) { try load(try requireVault()) }
+  private func freshLedger() throws(Fault) -> Ledger {
+    try Ledger(store) { [unowned self] account, percent in
+      self.alert(account, percent)
+      // What cannot be written down is in the log, at least.
+      try? noteBudget(account, percent: percent)
+    }
+  }
+
+  /// Reads everything again after another process has changed the store. Where it was closed by hand, it is closed here, too.
+  public func reload() throws(Fault) {
+    guard try !isSealedByHand() else { return close() }
+    try load(try requireVault())
+  }
 
   func requireVault() throws(Fault) -> Vault {
     guard let vault else { throw Fault(.sealed, "the vault is sealed", hint: "run 'maskllm unseal' first") }
@@ -255,7 +267,10 @@ public final class KeyService: @unchecked Sendable {
   /// The state to decide on, as of now.
   public func snapshot() -> Snapshot {
     generation += 1
-    guard let vault else { return .sealed(generation: generation) }
+    guard let vault else {
+      inForce = nil  // it has the real keys
+      return .sealed(generation: generation)
+    }
     let upstreams = upstreams()
     var book = Rulebook()
     (book.teams, book.sharedPolicies, book.prices) = (teams, sharedPolicies, priceList)

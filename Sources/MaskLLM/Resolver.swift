@@ -10,7 +10,8 @@ import Synchronization
 ///
 /// For a backend that calls the provider itself: no network, no middleman, well under a microsecond. The process holds the
 /// unseal key, so it is as trusted as the gateway. A change made elsewhere (a revoked key, a removed provider key) is in force
-/// here within `stalenessMaxMilliseconds`; when the store cannot be read for that long, everything is refused.
+/// here within `stalenessMaxMilliseconds`; when the store cannot be read for that long, everything is refused. A vault that is
+/// closed by hand (`maskllm seal`) is closed here as soon, for good: when it is open again, make another resolver.
 ///
 /// Safe to use from any number of threads.
 public final class Resolver: Sendable {

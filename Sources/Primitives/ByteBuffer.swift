@@ -59,6 +59,12 @@ public struct ByteBuffer: ~Copyable, Sendable {
     unsafe explicit_bzero(base, n)
   }
 
+  /// Overwrites all of the storage that is not readable: what consumed messages left behind.
+  public mutating func wipeConsumed() {
+    unsafe explicit_bzero(base, start)
+    unsafe explicit_bzero(base + end, capacity - end)
+  }
+
   /// Gives memory back that one large message needed; for an empty buffer.
   public mutating func shrink(to bytes: Int) {
     precondition(isEmpty)

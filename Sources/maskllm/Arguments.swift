@@ -78,6 +78,14 @@ struct Arguments {
     return operands[0]
   }
 
+  /// Why something is done that cannot be taken back.
+  func reason() throws(Fault) -> String {
+    guard let reason = value("reason") else {
+      throw Fault(.invalidInput, "'--reason' is missing", hint: "say why, for whoever reads the audit")
+    }
+    return reason
+  }
+
   /// Throws without repeating what was given: it may be a secret in the wrong place.
   func noOperands() throws(Fault) {
     guard operands.isEmpty else {

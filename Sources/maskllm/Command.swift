@@ -40,7 +40,10 @@ struct Command: Sendable {
 /// All commands, and the way from words to one of them.
 enum CommandTable {
   static let all: [Command] =
-    [InitCommand.command, ServeCommand.command, DemoCommand.command, StatusCommand.status, StatusCommand.unseal]
+    [
+      InitCommand.command, ServeCommand.command, DemoCommand.command, StatusCommand.status, StatusCommand.seal,
+      StatusCommand.unseal,
+    ]
     + ProviderCommands.all + ProviderKeyCommands.all + KeyCommands.all + PolicyCommands.all + BudgetCommands.all
     + PriceCommands.all + TriggerCommands.all + ScheduleCommands.all + RotationCommands.all + ObjectCommands.all
     + ExplainCommands.all

@@ -48,10 +48,7 @@ enum RevokeCommands {
     ]
   ) { arguments throws(Fault) in
     try arguments.noOperands()
-    guard let reason = arguments.value("reason") else {
-      throw Fault(.invalidInput, "'--reason' is missing", hint: "say why, for whoever reads the audit")
-    }
-    var document = RevocationDocument(reason: reason)
+    var document = RevocationDocument(reason: try arguments.reason())
     document.keys = arguments.has("key") ? arguments.all("key") : nil
     document.version = try arguments.number("version", 1...Int(UInt32.max))
     (document.team, document.tag) = (arguments.value("team"), arguments.value("tag"))

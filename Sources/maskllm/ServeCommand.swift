@@ -58,6 +58,10 @@ enum ServeCommand {
 
   /// With a key file the server opens its vault itself; with a passphrase it starts sealed unless it can ask for it.
   private static func openVault(_ service: KeyService, _ path: String, _ arguments: Arguments, log: Log) throws(Fault) {
+    if try service.isSealedByHand() {
+      log.warn("the vault was sealed by hand: run 'maskllm unseal'")
+      return
+    }
     let method = try service.sealMethod()
     if method != .keyFile, !arguments.has("passphrase-fd"), !Terminal.isInteractive {
       log.warn("the vault is sealed: run 'maskllm unseal'")

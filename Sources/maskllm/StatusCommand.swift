@@ -42,6 +42,24 @@ enum StatusCommand {
     Terminal.result(arguments.has("json") ? try jsonText(["sealed": false]) : "unsealed")
   }
 
+  static let seal = Command(
+    path: ["seal"], summary: "close the vault of a running server: nothing is served until 'maskllm unseal', restarts included",
+    options: [Option(name: "reason", value: "TEXT", help: "for the record and the alert; required"), Command.json]
+  ) { arguments throws(Fault) in
+    try arguments.noOperands()
+    let reason = try arguments.reason()
+    let body = try AdminLink.toServer(arguments).call(.post, "/v1/seal", json: SealDocument(reason: reason))
+    if arguments.has("json") { return Terminal.result(String(decoding: body, as: UTF8.self)) }
+    let receipt: SealReceiptDocument = try decode(body)
+    Terminal.result(
+      "sealed: nothing is served on \(receipt.event_loops) event loops, streams are cut, the keys are out of memory")
+    if !receipt.told.isEmpty { Terminal.note("told: \(receipt.told.joined(separator: ", "))") }
+    for channel in receipt.not_told {
+      Terminal.note("not told: \(channel.channel), \(channel.because); it is told when the vault is open again")
+    }
+    Terminal.note("'maskllm unseal' opens it again; a restart does not")
+  }
+
   static let version = Command(path: ["version"], summary: "print the version", options: [Command.json], usesData: false) {
     arguments throws(Fault) in
     try arguments.noOperands()

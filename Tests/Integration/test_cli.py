@@ -204,7 +204,7 @@ def test_a_passphrase_is_asked_for_twice_and_not_shown(tmp_path):
 def test_help_version_and_completions(tmp_path):
     text = cli(None, "help")
     commands = [line.split("  ")[1] for line in text.split("\n") if line.startswith("  ")]
-    assert len(commands) == 115 and cli(None) == text
+    assert len(commands) == 116 and cli(None) == text
     for command in commands:
         assert cli(None, *command.split(), "--help").startswith(f"usage: maskllm {command}")
     assert cli(None, "version") == cli(None, "--version") == "maskllm 0.1.0"
@@ -213,7 +213,7 @@ def test_help_version_and_completions(tmp_path):
     assert cli(None, "completions", "tcsh", check=False).returncode == 2
     script = tmp_path / "complete.bash"
     script.write_text(cli(None, "completions", "bash") + '\nCOMP_WORDS=(maskllm key cr); COMP_CWORD=2; _maskllm; echo "${COMPREPLY[@]}"\n'
-                      'COMP_WORDS=(maskllm key create --na); COMP_CWORD=3; _maskllm; echo "${COMPREPLY[@]}"\nCOMP_WORDS=(maskllm se); COMP_CWORD=1; _maskllm; echo "${COMPREPLY[@]}"\n')
+                      'COMP_WORDS=(maskllm key create --na); COMP_CWORD=3; _maskllm; echo "${COMPREPLY[@]}"\nCOMP_WORDS=(maskllm ser); COMP_CWORD=1; _maskllm; echo "${COMPREPLY[@]}"\n')
     assert subprocess.run(["bash", script], capture_output=True, text=True).stdout == "create\n--name\nserve\n"
 
 

@@ -40,15 +40,16 @@ def test_it_resolves_and_refuses_as_the_gateway_does(example, running):
     assert resolve(key) == (1, "refused: revokedKey")
 
 
-def test_a_revocation_reaches_a_running_resolver(example, running, tmp_path):
-    """The process resolves without end; the revocation by the server beside it stops it within the staleness bound."""
+@pytest.mark.parametrize("how, refusal", [("revoke", "revokedKey"), ("seal", "sealed")])
+def test_what_ends_a_key_reaches_a_running_resolver(example, running, how, refusal):
+    """The process resolves without end; what is done by the server beside it stops it within the staleness bound."""
     gw = running(Gateway, running(Upstream, ok()).url)
     key = gw.key("--provider", "up")
     child = subprocess.Popen([example, gw.data, "up", "2000000000"], env={**os.environ, "MASKLLM_KEY": key}, stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout.readline().startswith("resolved")
-        gw.cli("key", "revoke", key.split("_")[1])
+        gw.cli(*(["seal", "--reason", "r"] if how == "seal" else ["key", "revoke", key.split("_")[1]]))
         assert child.wait(2 + 3) == 1
-        assert child.stdout.read().strip() == "refused: revokedKey"
+        assert child.stdout.read().strip() == f"refused: {refusal}"
     finally:
         child.kill()

@@ -492,21 +492,23 @@ class TestWhenTheProviderFails:
         listener.close()
 
 
-class TestEndings:
-    def endless(self, closed):
-        def play(s, request):
-            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
-            s.settimeout(10)
-            try:
-                closed.append(s.recv(1) == b"")
-            except OSError:
-                closed.append(True)
-            return False
-        return play
+def endless(closed):
+    """A provider whose stream begins and does not end; notes in `closed` when nobody listens any more."""
+    def play(s, request):
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
+        s.settimeout(10)
+        try:
+            closed.append(s.recv(1) == b"")
+        except OSError:
+            closed.append(True)
+        return False
+    return play
 
+
+class TestEndings:
     def test_when_the_client_goes_the_upstream_is_let_go(self, running):
         closed = []
-        gw = running(Gateway, running(Upstream, self.endless(closed)).url)
+        gw = running(Gateway, running(Upstream, endless(closed)).url)
         with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
             s.sendall(post(CHAT, gw.key()))
             assert s.recv(4096).startswith(b"HTTP/1.1 200")
@@ -516,7 +518,7 @@ class TestEndings:
     @pytest.mark.parametrize("what", ["revoke", "disable", "remove"])
     def test_a_stream_is_cut_when_its_right_goes(self, running, what):
         closed = []
-        gw = running(Gateway, running(Upstream, self.endless(closed)).url)
+        gw = running(Gateway, running(Upstream, endless(closed)).url)
         key = gw.key()
         with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
             s.sendall(post(CHAT, key))
@@ -540,7 +542,7 @@ class TestEndings:
 
     def test_other_streams_live_on(self, running):
         closed = []
-        gw = running(Gateway, running(Upstream, self.endless(closed)).url)
+        gw = running(Gateway, running(Upstream, endless(closed)).url)
         with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
             s.sendall(post(CHAT, gw.key()))
             s.recv(4096)
@@ -583,7 +585,7 @@ class TestEndings:
         assert gw.child.wait(10) == 0
 
     def test_sigterm_cuts_what_does_not_end(self, running):
-        gw = running(Gateway, running(Upstream, self.endless([])).url, config=SHORT.replace("between_ms: 300", "between_ms: 60000"))
+        gw = running(Gateway, running(Upstream, endless([])).url, config=SHORT.replace("between_ms: 300", "between_ms: 60000"))
         with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
             s.sendall(post(CHAT, gw.key()))
             s.recv(4096)

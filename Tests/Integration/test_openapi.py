@@ -133,6 +133,7 @@ def test_every_operation_does_what_it_is_for_and_answers_as_documented(gw):
     well("POST", "/v1/vault/retire", {"secret": secret})
     well("DELETE", "/v1/teams/t")
     well("DELETE", "/v1/policies/p")
+    well("POST", "/v1/seal", {"reason": "r"})
     documented = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
     # These need a vault that is sealed, a key that a person has deleted elsewhere, a secret that could not be delivered: see the tests of those.
     assert documented - done == {("POST", "/v1/unseal"), ("POST", "/v1/rotations/{provider_key}/confirm"), ("POST", "/v1/keys/{id}/deliver")}
@@ -147,15 +148,16 @@ def test_thousands_of_cases_break_nothing_and_are_answered_as_documented(gw, tmp
     gw.key("--team", "red")
     began = time.monotonic()
     # One worker: two at once upset each other within the tool.
+    # Whoever seals the vault ends the run: see test_seal.py.
     # That every operation refuses who has no token, and who has a wrong one, is in test_admin.py: ten wrong ones a minute are all that is looked at.
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", f"--config-file={HERE / 'schemathesis.toml'}", "run", str(ROOT / "docs/openapi.json"), "--url", gw.admin_url,
          "-H", f"Authorization: Bearer {token}", "--seed", "6", "--workers", "1", "--max-examples", os.environ.get("MASKLLM_SCHEMATHESIS_EXAMPLES", "3"),
-         "--phases", "examples,coverage,fuzzing", "--exclude-checks", "ignored_auth", "--no-color"],
+         "--phases", "examples,coverage,fuzzing", "--exclude-checks", "ignored_auth", "--exclude-path", "/v1/seal", "--no-color"],
         cwd=tmp_path, capture_output=True, text=True, timeout=1200,
         env={**os.environ, "MASKLLM_OWN_TOKEN_ID": key_id(token), "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(HERE)})
     assert done.returncode == 0, done.stdout[:5000] + done.stdout[-1500:] + done.stderr[-2000:]
     cases = int(re.search(r"(\d+) generated", done.stdout)[1])
     print(f"\n  {cases} cases, {time.monotonic() - began:.0f} s")
-    assert cases > 2000 and f"Tested: {sum(len(m) for m in DOCUMENT['paths'].values())}" in done.stdout
+    assert cases > 2000 and f"Tested: {sum(len(m) for m in DOCUMENT['paths'].values()) - 1}" in done.stdout
     assert gw.call("GET", "/v1/status", token)[1]["tampered_keys"] == [] and "panic" not in gw.output
