@@ -81,11 +81,14 @@ public struct ReplayedPolicyDocument: Codable, Sendable {
   public var refusals: [String: Int]
   /// The twenty keys with the most of them.
   public var keys: [String: Int]
+  /// Answers that were longer than `output_tokens_max`, and would have been shorter.
+  public var would_shorten: Int
   /// What of the policy the record says too little for.
   public var not_judged: [String]
 
   init(_ replay: PolicyReplay) {
     (requests, would_refuse, not_judged) = (replay.requests, replay.refused, replay.notJudged)
+    would_shorten = replay.shortened
     refusals = Dictionary(uniqueKeysWithValues: replay.byRefusal.map { ("\($0.key.code)", $0.value) })
     let most = replay.byKey.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(20)
     keys = Dictionary(uniqueKeysWithValues: most.map { ($0.key.description, $0.value) })

@@ -13,7 +13,7 @@ struct LiveStream: ~Copyable {
 
   static let everyMilliseconds = 250
   /// Requests that are told at once; of more, the latest.
-  private static let atOnce = 100
+  private static let atOnce = 50
 
   init(_ service: KeyService, team: String?) {
     (self.service, self.team) = (service, team)
@@ -24,16 +24,19 @@ struct LiveStream: ~Copyable {
 
   /// What is new, as events; a comment where nothing is, which keeps what lies between from closing the connection.
   mutating func next() -> [UInt8] {
-    let (entries, last) = service.heard(after: number)
-    let missed = max(0, Int(last - number) - entries.count)
+    // What is of a team may be few among many.
+    let (entries, last) = service.heard(after: number, limit: team == nil ? Self.atOnce : .max)
+    let untold = max(0, Int(last - number) - entries.count)
     number = last
     var text = ""
-    for entry in entries.suffix(Self.atOnce) {
-      if let team { guard let key = entry.record.key, (try? service.key(key))?.team == team else { continue } }
+    let (service, team) = (service, team)
+    let shown = entries.filter { entry in
+      team == nil || entry.record.key.flatMap { try? service.key($0) }?.team == team
+    }
+    for entry in shown.suffix(Self.atOnce) {
       guard let data = try? JSONEncoder.stable.encode(ActivityDocument(entry)) else { continue }
       text += "event: request\ndata: \(String(decoding: data, as: UTF8.self))\n\n"
     }
-    let untold = missed + max(0, entries.count - Self.atOnce)
     if untold > 0, team == nil { text += "event: more\ndata: \(untold)\n\n" }
     return Array((text.isEmpty ? ": still here\n\n" : text).utf8)
   }

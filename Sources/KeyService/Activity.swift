@@ -30,6 +30,7 @@ extension KeyService {
 
   // MARK: listeners
 
+  /// Of a flood, the end is enough for eyes.
   private static let recentMax = 1000
 
   /// Begins to remember what is recorded, for somebody who listens; returns the number of the last request.
@@ -45,15 +46,20 @@ extension KeyService {
 
   private func tellListeners(_ segment: ActivitySegment) {
     heardCount += Int64(segment.count)
-    // Of a flood, the end is enough for eyes.
-    let fresh = ActivityEncoding.decode(
-      segment.records, of: segment.number, from: max(0, segment.count - Self.recentMax))
-    recent = (recent + fresh).suffix(Self.recentMax)
+    recent.append(segment)
+    while recent.dropFirst().reduce(0, { $0 + $1.count }) >= Self.recentMax { recent.removeFirst() }
   }
 
-  /// The requests after number `number` that are remembered, and the number of the last.
-  public func heard(after number: Int64) -> (entries: ArraySlice<ActivityEntry>, last: Int64) {
-    (recent.suffix(Int(min(heardCount - number, Int64(recent.count)))), heardCount)
+  /// The last requests after number `number`, at most `limit` of those that are remembered, and the number of the last of all.
+  /// Texts are made of these only.
+  public func heard(after number: Int64, limit: Int) -> (entries: [ActivityEntry], last: Int64) {
+    var wanted = Int(min(heardCount - number, Int64(min(limit, Self.recentMax))))
+    var pieces: [[ActivityEntry]] = []
+    for segment in recent.reversed() where wanted > 0 {
+      pieces.append(ActivityEncoding.decode(segment.records, of: segment.number, from: max(0, segment.count - wanted)))
+      wanted -= segment.count
+    }
+    return (pieces.reversed().flatMap(\.self), heardCount)
   }
 
   // MARK: sums

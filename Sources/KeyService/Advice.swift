@@ -36,9 +36,48 @@ public struct PolicyReplay: Sendable {
   public internal(set) var byRefusal: [Refusal: Int] = [:]
   /// Refused requests by key.
   public internal(set) var byKey: [RecordID: Int] = [:]
+  /// Answers that were longer than `output_tokens_max`, and would have been shorter.
+  public internal(set) var shortened = 0
   /// Parts of a policy that the record says too little for, and that the replayed one has.
   public internal(set) var notJudged: [String] = []
   public init() {}
+
+  fileprivate mutating func note(_ refusal: Refusal, _ key: RecordID) {
+    refused += 1
+    byRefusal[refusal, default: 0] += 1
+    byKey[key, default: 0] += 1
+  }
+
+  /// Has the `count` that began first of those that wait judged by their limits.
+  fileprivate mutating func judge(
+    _ line: inout [(key: RecordID, request: PastLimits.Request)], _ count: Int, _ limits: [RecordID: PastLimits]
+  ) {
+    line.sort { $0.request.start < $1.request.start }
+    for (key, request) in line.prefix(count) {
+      if let refusal = limits[key]?.refusal(request) { note(refusal, key) }
+    }
+    line.removeFirst(count)
+  }
+}
+
+extension PastLimits.Request {
+  fileprivate init(_ record: ActivityRecord, model: [UInt8]) {
+    self.init(
+      start: record.start, microseconds: record.durationMicroseconds, inputTokens: record.usage.input ?? 0,
+      outputTokens: record.usage.output ?? 0, model: model)
+  }
+}
+
+extension Policy {
+  fileprivate func limitsAsMuch(as other: Policy) -> Bool { limits == other.limits && modelLimits == other.modelLimits }
+}
+
+extension Grant {
+  fileprivate var withoutTeam: Grant {
+    var grant = self
+    grant.team = nil
+    return grant
+  }
 }
 
 /// A policy that is to be, and of what.
@@ -124,21 +163,43 @@ extension KeyService {
     }
     var replay = PolicyReplay()
     if policy.paths != [Policy.any] { replay.notJudged.append("paths") }
-    if policy.hasLimits { replay.notJudged.append("limits") }
-    if policy.outputTokensMax != nil { replay.notJudged.append("output_tokens_max") }
-    if policy.providerKeyTags != [Policy.any] { replay.notJudged.append("provider_key_tags") }
+    let limits = limits(of: keys, after: change, days)
+    // Refused by its scopes, a request counts against no limit.
+    var line: [(key: RecordID, request: PastLimits.Request)] = []
     try await forEachPast(days) { record, provider, model, bytes in
       guard let id = record.key, let verdict = byKey[id] else { return }
       replay.requests += 1
       let refusal = verdict.refusal(
         provider: provider, model: bytes.span.extracting(model), endpoint: record.endpoint, from: record.address,
         at: record.start, bodyBytes: record.bytesIn)
-      guard let refusal else { return }
-      replay.refused += 1
-      replay.byRefusal[refusal, default: 0] += 1
-      replay.byKey[id, default: 0] += 1
+      if let refusal { return replay.note(refusal, id) }
+      if let most = verdict.outputTokensMax, record.usage.output ?? 0 > most { replay.shortened += 1 }
+      guard !limits.isEmpty else { return }
+      line.append((id, PastLimits.Request(record, model: Array(bytes[model]))))
+      if line.count >= 2 * Self.outOfOrderMax { replay.judge(&line, Self.outOfOrderMax, limits) }
     }
+    replay.judge(&line, line.count, limits)
     return replay
+  }
+
+  /// So many requests, at least, may have ended before one that began earlier.
+  private static let outOfOrderMax = 10_000
+
+  /// The limits that a change changes, each once for what is counted together, by key. Those that stay have let pass what passed.
+  private func limits(of keys: [MaskedKey], after change: PolicyChange, _ days: Int) -> [RecordID: PastLimits] {
+    let since = Timestamp(milliseconds: clock.now.milliseconds - Int64(days) * 86_400_000)
+    if case .team(let name, let policy) = change {
+      guard !policy.limitsAsMuch(as: teams[name] ?? policy), let together = PastLimits([policy], since: since) else { return [:] }
+      return Dictionary(uniqueKeysWithValues: keys.map { ($0.id, together) })
+    }
+    var limits: [RecordID: PastLimits] = [:]
+    for key in keys {
+      let own = policies(of: key.grant.withoutTeam, after: change)
+      let before = policies(of: key.grant.withoutTeam)
+      guard zip(own, before).contains(where: { !$0.limitsAsMuch(as: $1) }) else { continue }
+      limits[key.id] = PastLimits(own, since: since)
+    }
+    return limits
   }
 
   // MARK: parts

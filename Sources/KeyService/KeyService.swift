@@ -86,7 +86,7 @@ public final class KeyService: @unchecked Sendable {
   var lastForbidden: [String: Int64] = [:]
   /// Who wants to see requests as they are recorded, the last of these, and how many there were meanwhile.
   var listeners = 0
-  var recent: ArraySlice<ActivityEntry> = []
+  var recent: [ActivitySegment] = []
   var heardCount: Int64 = 0
   public internal(set) var channels: [String: AlertChannel] = [:]
   public internal(set) var silences: [String: Silence] = [:]

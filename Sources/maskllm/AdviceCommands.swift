@@ -56,6 +56,10 @@ enum AdviceCommands {
     for (key, count) in replay.keys.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
       lines.append("  key \(key): \(count)")
     }
+    if replay.would_shorten > 0 {
+      lines.append(
+        "\(replay.would_shorten) answers were longer than the output tokens that it permits, and would have been shorter")
+    }
     if !replay.not_judged.isEmpty {
       lines.append("not judged, because the record says too little: \(replay.not_judged.joined(separator: ", "))")
     }
