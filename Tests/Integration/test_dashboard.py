@@ -173,6 +173,37 @@ def test_every_page_shows_what_there_is_and_everybody_can_use_it(browser, gw):
     v.clean()
 
 
+def test_an_alert_is_silenced_and_the_vault_is_sealed(browser, gw):
+    key = gw.key()
+    gw.call("POST", "/v1/leaks", gw.token("--role", "owner"), [{"token": key, "url": "https://example.com/paste/1"}])
+    v = Visitor(browser, gw).sign_in(gw.token("--role", "owner"))
+    page = v.go("alerts")
+    page.get_by_role("button", name=f"silence: leaked: key/{key_id(key)}").click()
+    page.get_by_label("For", exact=True).select_option("a day")
+    page.get_by_label("Reason").fill("a drill")
+    v.shot("silence")
+    page.get_by_role("dialog").get_by_role("button", name="Silence").click()
+    table = page.get_by_role("table", name="Silences")
+    expect(table.get_by_role("row").filter(has_text="a drill")).to_have_count(1)
+    assert v.axe() == []
+    silence = json.loads(gw.cli("silence", "list", "--json"))
+    assert [(s["act"], s["subject"]) for s in silence] == [("event.leaked", f"key/{key_id(key)}")]
+    table.get_by_role("button", name=re.compile("End")).click()
+    expect(page.get_by_role("table", name="Silences")).to_have_count(0)
+    page = v.go("overview")
+    page.get_by_role("button", name="Seal the vault").click()
+    page.get_by_label("Reason").fill("a made-up break-in")
+    v.shot("seal")
+    page.get_by_role("dialog").get_by_role("button", name="Seal").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sealed")
+    assert split(raw(gw.port, post("/up/v1/chat/completions", key, b'{"model":"m"}')))[0] == 503
+    v.clean()
+    # With it open again, everything is as it was.
+    gw.cli("unseal")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
 def test_keys_are_found_by_a_part_of_their_name_and_by_the_keyboard(browser, gw):
     for n in range(60):
         gw.key() if n % 20 else gw.cli("key", "create", "--name", f"needle-{n}", "--provider", "up")

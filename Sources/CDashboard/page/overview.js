@@ -1,6 +1,6 @@
-import { get, maybe, listen } from "./api.js";
+import { call, get, maybe, listen } from "./api.js";
 import { chart } from "./charts.js";
-import { count, dollars, h, link, table, tile } from "./dom.js";
+import { askReason, count, dollars, h, link, say, table, tile } from "./dom.js";
 import { requestRow, requestHeadings } from "./watch.js";
 
 const ago = (hours) => encodeURIComponent(new Date(Date.now() - hours * 3600e3).toISOString().slice(0, 19) + "Z");
@@ -16,10 +16,11 @@ function filled(lines, spans, milliseconds) {
 }
 
 export async function overview(main, signal) {
-  const [status, minutes, days, models, alerts, latest] = await Promise.all([
+  const [status, minutes, days, models, alerts, latest, vault] = await Promise.all([
     get("status"), maybe(`usage?span=minute&from=${ago(1)}`), maybe(`usage?span=day&from=${ago(24 * 30)}`),
-    maybe(`usage?span=day&from=${ago(24)}&by=provider,model`), maybe("alerts?state=open"), maybe("activity?limit=10"),
+    maybe(`usage?span=day&from=${ago(24)}&by=provider,model`), maybe("alerts?state=open"), maybe("activity?limit=10"), maybe("vault"),
   ]);
+  const urgent = alerts?.filter((alert) => alert.severity !== "info" && !alert.silenced);
   const today = days?.find((line) => line.time.slice(0, 10) === new Date().toISOString().slice(0, 10));
   const hour = filled(minutes ?? [], 60, 60e3);
   const sum = (name) => hour.reduce((total, line) => total + Number(line[name]), 0);
@@ -36,7 +37,7 @@ export async function overview(main, signal) {
       tile("Refused, last hour", requests ? `${(100 * sum("refused") / requests).toFixed(1)} %` : "—"),
       tile("Failed, last hour", requests ? `${(100 * sum("failed") / requests).toFixed(1)} %` : "—", sum("failed") ? "warn" : ""),
       tile("Mean time, today", today ? `${(today.mean_duration_us / 1000).toFixed(0)} ms` : "—"),
-      alerts && tile("Open alerts", count(alerts.length), alerts.length ? "bad" : "")),
+      urgent && tile("Open alerts", count(urgent.length), urgent.length ? "bad" : "")),
   );
   if (status.tampered_keys.length || status.tampered_providers.length) {
     main.append(h("p", { class: "bad" }, "Records were changed outside maskllm and are not used: ",
@@ -63,6 +64,21 @@ export async function overview(main, signal) {
   const body = rows.querySelector("tbody");
   if (latest?.length) body.replaceChildren(...latest.map(requestRow));
   main.append(h("h2", {}, "Latest requests ", link("#/live", "(all)")), rows);
+  if (vault) {
+    main.append(h("h2", {}, "Emergency"), h("p", { class: "row" }, h("button", {
+      class: "danger", type: "button",
+      onclick: async () => {
+        const reason = await askReason("Seal the vault", "Nothing is served from then on, streams in flight are cut, and the real keys leave the memory. "
+          + "Only 'maskllm unseal' on the machine opens it again; this page does not.", "Seal");
+        if (reason === null) return;
+        try {
+          const receipt = await call("POST", "seal", { reason });
+          say(`Sealed. Told: ${receipt.told.join(", ") || "nobody"}`);
+          main.replaceChildren(h("h1", {}, "Sealed"), h("p", { class: "bad" }, "Nothing is served until 'maskllm unseal' on the machine."));
+        } catch (problem) { say(problem.message, true); }
+      },
+    }, "Seal the vault")));
+  }
   let seen = hour.at(-1).requests;
   let minute = Math.floor(Date.now() / 60e3);
   listen((name, data) => {

@@ -1,5 +1,5 @@
 import { call, get, listen, maybe, page } from "./api.js";
-import { count, dollars, field, h, link, moment, say, table } from "./dom.js";
+import { count, dialog, dollars, field, h, link, moment, say, table } from "./dom.js";
 
 export const requestHeadings = ["Time", "Key", "Provider", "Model", "Status", "Outcome", "Tokens", "Dollars", "ms"];
 
@@ -25,7 +25,7 @@ export async function live(main, signal) {
     while (body.children.length > 200) body.lastChild.remove();
   };
   const more = h("p", { class: "faint", "aria-live": "off" });
-  main.append(h("h1", {}, "Live"), h("p", { class: "row" }, pause, h("label", {}, refusedOnly, " only refusals")), more, rows);
+  main.append(h("h1", {}, "Live"), h("p", { class: "row" }, pause, h("label", { class: "check" }, refusedOnly, "only refusals")), more, rows);
   for (const r of (await get("activity?limit=50"))) show(r, false);
   listen((name, data) => {
     if (isPaused()) return;
@@ -33,8 +33,39 @@ export async function live(main, signal) {
   }, signal);
 }
 
+/** Asks for how long nobody is to be told of the like of an alert; whether somebody answered. */
+async function silence(alert) {
+  let isSet = false;
+  await dialog("Silence", (close) => {
+    const hours = h("select", {}, [[1, "an hour"], [4, "four hours"], [24, "a day"], [168, "a week"]].map(([n, text]) => h("option", { value: n }, text)));
+    const all = h("input", { type: "checkbox" });
+    const reason = h("input", { required: true, maxlength: 100, autocomplete: "off" });
+    const trouble = h("p", { class: "bad", role: "alert" });
+    return h("form", {
+      onsubmit: async (event) => {
+        event.preventDefault();
+        const until = `${new Date(Date.now() + Number(hours.value) * 3600e3).toISOString().slice(0, 19)}Z`;
+        try {
+          await call("PUT", `silences/${alert.act}-${Date.now().toString(36)}`, { act: alert.act, ...(all.checked ? {} : { subject: alert.subject }), until, reason: reason.value });
+          isSet = true;
+          close();
+        } catch (problem) { trouble.textContent = problem.message; }
+      },
+    },
+    h("p", {}, "Nobody is told meanwhile; it is written down and counted all the same."), field("For", hours),
+    h("p", {}, h("label", { class: "check" }, all, `${alert.act} of anything, not only of ${alert.subject}`)), field("Reason, for whoever reads the audit", reason), trouble,
+    h("p", { class: "row" }, h("button", { class: "main", type: "submit" }, "Silence"), h("button", { type: "button", onclick: close }, "Cancel")));
+  });
+  return isSet;
+}
+
 export async function alerts(main) {
-  const [all, channels] = await Promise.all([get("alerts"), maybe("alert-channels")]);
+  const [all, channels, silences] = await Promise.all([get("alerts"), maybe("alert-channels"), maybe("silences")]);
+  const again = async (text) => {
+    say(text);
+    main.replaceChildren();
+    await alerts(main);
+  };
   const order = { open: 0, acknowledged: 1, resolved: 2 };
   all.sort((a, b) => order[a.state] - order[b.state] || b.last_at.localeCompare(a.last_at));
   const change = (alert, word) => h("button", {
@@ -42,9 +73,7 @@ export async function alerts(main) {
     onclick: async () => {
       try {
         await call("POST", `alerts/${alert.id}/${word}`);
-        say(`Alert ${alert.id}: ${word}d`);
-        main.replaceChildren();
-        await alerts(main);
+        await again(`Alert ${alert.id}: ${word}d`);
       } catch (problem) { say(problem.message, true); }
     },
   }, word);
@@ -53,8 +82,26 @@ export async function alerts(main) {
     table("Alerts", ["Last", "Severity", "State", "What", "Times", "Told", "Do"], all.slice(0, 200).map((a) => [
       moment(a.last_at), h("span", { class: kinds[a.severity] }, a.severity), a.silenced ? `${a.state}, silenced` : a.state, a.title, count(a.count),
       [...a.told, ...Object.entries(a.waiting).map(([name, why]) => `(${name}${why ? `: ${why}` : ""})`)].join(", ") || "nobody",
-      h("span", { class: "row" }, a.state === "open" && change(a, "acknowledge"), a.state !== "resolved" && change(a, "resolve")),
+      h("span", { class: "row" }, a.state === "open" && change(a, "acknowledge"), a.state !== "resolved" && change(a, "resolve"),
+        silences && a.state !== "resolved" && h("button", {
+          type: "button", "aria-label": `silence: ${a.title}`,
+          onclick: async () => { if (await silence(a)) await again(`Nobody is told of ${a.act} meanwhile`); },
+        }, "silence")),
     ]), [4]));
+  if (silences?.length) {
+    main.append(h("h2", {}, "Silences"), table("Silences", ["Act", "Subject", "Until", "Reason", "Do"], silences.map((s) => [
+      s.act ?? "any", s.subject ?? "any", moment(s.until), s.reason,
+      h("button", {
+        type: "button", "aria-label": `End ${s.name}`,
+        onclick: async () => {
+          try {
+            await call("DELETE", `silences/${s.name}`);
+            await again(`${s.name} is over`);
+          } catch (problem) { say(problem.message, true); }
+        },
+      }, "End"),
+    ])));
+  }
   if (!channels) return;
   main.append(h("h2", {}, "Channels"), table("Channels", ["Name", "Kind", "Place", "From", "Waiting", "Trouble", "Do"], channels.map((c) => [
     c.name, c.kind, c.place, c.severity, count(c.waiting), c.trouble ?? "—",
@@ -67,7 +114,7 @@ export async function alerts(main) {
         } catch (problem) { say(problem.message, true); }
       },
     }, "Test"),
-  ]), [4]), h("p", { class: "faint" }, "Channels and silences are set with the command line: maskllm alert-channel set, maskllm silence set."));
+  ]), [4]), h("p", { class: "faint" }, "Channels are set with the command line: maskllm alert-channel set."));
 }
 
 export async function audit(main) {
