@@ -29,7 +29,7 @@ extension AdminAPI {
   // MARK: channels
 
   private func channelDocuments() throws(Fault) -> [AlertChannelDocument] {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     let alerts = try service.alerts()
     return service.channels.sorted { $0.key < $1.key }.map { AlertChannelDocument($0.key, $0.value, alerts) }
   }
@@ -66,7 +66,7 @@ extension AdminAPI {
   // MARK: silences
 
   private func silenceDocuments() throws(Fault) -> [SilenceDocument] {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     return service.silences.sorted { $0.key < $1.key }.map { SilenceDocument($0.key, $0.value) }
   }
 

@@ -24,16 +24,22 @@ extension AdminAPI {
         id: $0.description, name: "", state: "tampered", policy: PolicyDocument(), created_at: "", expires_at: nil, revision: 0)
     }
     var found: [KeyDocument] = []
-    for key in try service.listKeys() where Caller.sees(team: key.team) {
-      let document = KeyDocument(key, isExpired: service.isExpired(key))
-      guard wanted.takes(key, document.state) else { continue }
+    var hasMore = false
+    try service.forEachKey(after: wanted.after) { key in
+      let isExpired = service.isExpired(key)
+      guard Caller.sees(team: key.team), wanted.takes(key, isExpired: isExpired) else { return true }
       guard found.count < wanted.limit else {
-        var response = try encode(found)
-        response.next = wanted.next
-        return response
+        hasMore = true
+        return false
       }
-      found.append(document)
+      found.append(KeyDocument(key, isExpired: isExpired))
       wanted.pass(key)
+      return true
+    }
+    if hasMore {
+      var response = try encode(found)
+      response.next = wanted.next
+      return response
     }
     // Nothing is known of these but that they are there: they end the list that is not filtered.
     return try encode(found + (wanted.isAnything ? tampered : []))

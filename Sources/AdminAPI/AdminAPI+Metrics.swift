@@ -76,11 +76,11 @@ extension AdminAPI {
 
   private func keys(_ text: inout ExpositionText) {
     text.family("maskllm_masked_keys", .gauge, "Masked keys, by state.")
-    let keys = (try? service.listKeys()) ?? []
-    let states = Dictionary(grouping: keys) { service.isExpired($0) && $0.state == .active ? "expired" : $0.state.rawValue }
-    for state in MaskedKey.State.allCases.map(\.rawValue) + ["expired"] {
-      text.sample("maskllm_masked_keys", [("state", state)], "\(states[state]?.count ?? 0)")
+    var states: [String: Int] = [:]
+    if let keys = try? service.unorderedKeys() {
+      for key in keys { states[key.stateName(isExpired: service.isExpired(key)), default: 0] += 1 }
     }
+    for state in MaskedKey.stateNames { text.sample("maskllm_masked_keys", [("state", state)], "\(states[state] ?? 0)") }
     text.family("maskllm_provider_keys", .gauge, "Provider keys, by provider and state.")
     let providerKeys = ((try? service.listProviderKeys()) ?? []).map { document($0.key, isUsable: $0.isUsable) }
     for (place, found) in Dictionary(grouping: providerKeys, by: { "\($0.provider) \($0.state)" }).sorted(by: { $0.key < $1.key })

@@ -16,7 +16,7 @@ extension AdminAPI {
   }
 
   func listRotations(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     return try page(r, of: Array(service.plans.keys), by: \.description, document)
   }
 

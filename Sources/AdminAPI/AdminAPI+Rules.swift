@@ -21,10 +21,10 @@ extension AdminAPI {
   private func namedPolicies(_ kind: DocumentKind) throws(Fault) -> [NamedPolicyDocument] {
     var all = kind == .team ? service.teams : service.sharedPolicies
     if let team = Caller.current.team {
-      let own = Set(try service.listKeys().filter { $0.team == team && !$0.state.isFinal }.compactMap(\.sharedPolicy))
+      let own = Set(try service.unorderedKeys().filter { $0.team == team && !$0.state.isFinal }.compactMap(\.sharedPolicy))
       all = all.filter { name, _ in kind == .team ? name == team : own.contains(name) }
     } else if service.isSealed {
-      _ = try service.listKeys()  // says so
+      try service.requireOpen()
     }
     return all.sorted { $0.key < $1.key }.map { document(kind, $0.key, $0.value) }
   }
@@ -53,7 +53,7 @@ extension AdminAPI {
   // MARK: budgets
 
   func listBudgets(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     return try page(r, of: service.budgets.values.filter(isOwn), by: \.name, document)
   }
 

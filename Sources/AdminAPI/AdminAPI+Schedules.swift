@@ -26,7 +26,7 @@ extension AdminAPI {
   }
 
   private func scheduleDocuments() throws(Fault) -> [ScheduleDocument] {
-    let keys = try service.listKeys()
+    let keys = try service.unorderedKeys()
     return
       service.schedules.sorted { $0.key < $1.key }.map { scope, schedule in
         let own = keys.filter { service.schedule(of: $0) == schedule && $0.state == .active }
@@ -51,12 +51,12 @@ extension AdminAPI {
   // MARK: destinations
 
   func listDestinations(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     return try page(r, of: Array(service.destinations), by: \.key) { DestinationDocument($0.key, $0.value) }
   }
 
   func showDestination(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     return try one(r, "destination '\(name.prefix(64))'", service.destinations[name].map { DestinationDocument(name, $0) })
   }
 

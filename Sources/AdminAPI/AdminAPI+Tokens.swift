@@ -8,12 +8,12 @@ import Vault
 // Tokens that manage.
 extension AdminAPI {
   func listTokens(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     return try page(r, of: Array(service.tokens), by: \.key.description) { TokenDocument($0.key, $0.value, now: service.now) }
   }
 
   func showToken(_ r: borrowing AdminRequest, _ id: String) throws(Fault) -> AdminResponse {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     let id = try recordID(id)
     return try one(r, "token \(id)", service.tokens[id].map { TokenDocument(id, $0, now: service.now) })
   }

@@ -8,12 +8,12 @@ public import Primitives
 // Triggers, and reports of keys that were found.
 extension AdminAPI {
   func listTriggers(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     return try page(r, of: Array(service.allTriggers()), by: \.key) { document($0.key, $0.value) }
   }
 
   func showTrigger(_ r: borrowing AdminRequest, _ name: String) throws(Fault) -> AdminResponse {
-    _ = try service.listKeys()  // sealed: nothing to show
+    try service.requireOpen()
     return try one(r, "trigger '\(name.prefix(64))'", service.allTriggers()[name].map { document(name, $0) })
   }
 

@@ -85,7 +85,7 @@ public final class AdminAPI: @unchecked Sendable {
     return try encode(
       StatusDocument(
         version: version, sealed: service.isSealed, seal_method: try service.sealMethod().name,
-        keys: service.isSealed ? 0 : try service.listKeys().count, provider_keys: providerKeys.count,
+        keys: service.isSealed ? 0 : try service.unorderedKeys().count, provider_keys: providerKeys.count,
         tampered_keys: service.tamperedKeys.map(\.description), tampered_providers: service.tamperedProviders,
         unusable_provider_keys: service.isSealed ? [] : providerKeys.filter { !$0.isUsable }.map(\.key.id.description),
         activity_lost: activityLost()))

@@ -162,7 +162,7 @@ public struct GrantDocument: Codable, Sendable {
 extension KeyDocument {
   init(_ key: MaskedKey, isExpired: Bool) {
     self.init(
-      id: key.id.description, name: key.name, state: key.state == .active && isExpired ? "expired" : key.state.rawValue,
+      id: key.id.description, name: key.name, state: key.stateName(isExpired: isExpired),
       team: key.team, shared_policy: key.sharedPolicy, policy: PolicyDocument(key.policy), created_at: key.createdAt.rfc3339,
       expires_at: key.expiresAt?.rfc3339, revision: key.revision)
     version = Int(key.details.version)

@@ -50,7 +50,7 @@ extension KeyService {
     )
     let (ownTriggers, schedules) = (ownTriggers, schedules)
     return { [unowned self] in
-      (self.keys, self.documents, self.providersByName) = (keys, documents, providersByName)
+      (self.keys, self.keyOrder, self.documents, self.providersByName) = (keys, [], documents, providersByName)
       self.tamperedProviders = tamperedProviders
       (self.teams, self.sharedPolicies, self.budgets) = (teams, sharedPolicies, budgets)
       (self.priceOverrides, self.priceList) = (priceOverrides, priceList)

@@ -25,6 +25,8 @@ public final class KeyService: @unchecked Sendable {
   /// nil while sealed.
   var vault: Vault?
   var keys: [RecordID: MaskedKey] = [:] { didSet { (knownIndex, knownCounts) = (nil, nil) } }
+  /// When keys were made, and their IDs, in order; worked out when it is asked for.
+  var keyOrder: [(Timestamp, RecordID)] = []
   /// Rows that were changed outside: shown, never used.
   public internal(set) var tamperedKeys: [RecordID] = []
   public internal(set) var tamperedProviders: [String] = []
@@ -187,7 +189,7 @@ public final class KeyService: @unchecked Sendable {
       }
     }
     try loadDocuments(vault)
-    (keys, tamperedKeys) = ([:], [])
+    (keys, keyOrder, tamperedKeys) = ([:], [], [])
     var known: [[UInt8]: Grant] = [:]
     let rows = try store.maskedKeys()
     keys.reserveCapacity(rows.count)

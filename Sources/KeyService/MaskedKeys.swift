@@ -148,10 +148,38 @@ extension KeyService {
     return CreatedKey(key: key, secret: secret)
   }
 
+  /// Throws `.sealed` where there is nothing to show because nothing is known.
+  public func requireOpen() throws(Fault) { _ = try requireVault() }
+
+  /// All keys, in no order.
+  public func unorderedKeys() throws(Fault) -> some Collection<MaskedKey> {
+    try requireOpen()
+    return keys.values
+  }
+
   /// All keys, the oldest first.
   public func listKeys() throws(Fault) -> [MaskedKey] {
-    _ = try requireVault()
-    return keys.values.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+    var all: [MaskedKey] = []
+    try forEachKey { key in
+      all.append(key)
+      return true
+    }
+    return all
+  }
+
+  /// Goes through the keys, the oldest first, from behind the one that was made then and has that ID, until `body` says false.
+  public func forEachKey(after place: (madeAt: Timestamp, id: RecordID)? = nil, _ body: (MaskedKey) -> Bool) throws(Fault) {
+    try requireOpen()
+    // Keys are never taken away one by one: as many as before are the same.
+    if keyOrder.count != keys.count {
+      keyOrder = keys.values.map { ($0.createdAt, $0.id) }.sorted { $0 < $1 }
+    }
+    var (low, high) = (0, keyOrder.count)
+    while let place, low < high {
+      let middle = (low + high) / 2
+      if keyOrder[middle] <= (place.madeAt, place.id) { low = middle + 1 } else { high = middle }
+    }
+    for (_, id) in keyOrder[low...] { if let key = keys[id], !body(key) { return } }
   }
 
   public func key(_ id: RecordID) throws(Fault) -> MaskedKey {

@@ -60,7 +60,7 @@ extension KeyService {
   /// Forgets what the vault has opened: everything is as in a process that has not opened it.
   func close() {
     vault = nil
-    (keys, tamperedKeys, tamperedProviders, restoredKeys) = ([:], [], [], [])
+    (keys, keyOrder, tamperedKeys, tamperedProviders, restoredKeys) = ([:], [], [], [], [])
     (providerKeys, credentials, tokens) = ([], [:], [:])
     (plans, runs, schedules, destinations, channels, silences) = ([:], [:], [:], [:], [:], [:])
     (pendingObjects, dues, due) = ([:], [:], nil)

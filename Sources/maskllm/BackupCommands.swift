@@ -126,7 +126,7 @@ enum BackupCommands {
   }
 
   private static func tell(_ service: KeyService, _ head: Backup.Head, _ path: String, _ arguments: Arguments) throws(Fault) {
-    let keys = try service.listKeys()
+    let keys = try service.unorderedKeys()
     let broken = try service.listProviderKeys().filter { !$0.isUsable }.map(\.key.id.description)
     if arguments.has("json") {
       let document = RestoredDocument(
