@@ -1,15 +1,50 @@
 public import Primitives
 
 /// What a masked key is granted, as one document: its own policy, and the names of those above it.
+///
+/// Behind a reference, since a hundred thousand keys have few different ones: what is copied, and mostly what is compared, is that.
 public struct Grant: Hashable, Sendable, Codable {
-  public var policy: Policy
-  public var sharedPolicy: String?
-  public var team: String?
+  private var content: Content
+
+  private final class Content: Sendable {
+    let policy: Policy
+    let sharedPolicy: String?
+    let team: String?
+    let hasLimits: Bool
+
+    init(_ policy: Policy, _ sharedPolicy: String?, _ team: String?) {
+      (self.policy, self.sharedPolicy, self.team) = (policy, sharedPolicy, team)
+      hasLimits = policy.hasLimits
+    }
+  }
 
   public init(policy: Policy, sharedPolicy: String? = nil, team: String? = nil) {
-    self.policy = policy
-    self.sharedPolicy = sharedPolicy
-    self.team = team
+    content = Content(policy, sharedPolicy, team)
+  }
+
+  public var policy: Policy {
+    get { content.policy }
+    set { content = Content(newValue, sharedPolicy, team) }
+  }
+  public var sharedPolicy: String? {
+    get { content.sharedPolicy }
+    set { content = Content(policy, newValue, team) }
+  }
+  public var team: String? {
+    get { content.team }
+    set { content = Content(policy, sharedPolicy, newValue) }
+  }
+  /// Whether the own policy limits anything.
+  public var hasLimits: Bool { content.hasLimits }
+
+  public static func == (a: Grant, b: Grant) -> Bool {
+    a.content === b.content || (a.policy == b.policy && a.sharedPolicy == b.sharedPolicy && a.team == b.team)
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(policy)
+    hasher.combine(sharedPolicy)
+    hasher.combine(team)
   }
 
   private enum Field: String, CodingKey {
@@ -19,10 +54,10 @@ public struct Grant: Hashable, Sendable, Codable {
 
   /// One object: the members of the policy and these two.
   public init(from decoder: any Decoder) throws {
-    policy = try Policy(from: decoder)
     let container = try decoder.container(keyedBy: Field.self)
-    sharedPolicy = try container.decodeIfPresent(String.self, forKey: .sharedPolicy)
-    team = try container.decodeIfPresent(String.self, forKey: .team)
+    content = Content(
+      try Policy(from: decoder), try container.decodeIfPresent(String.self, forKey: .sharedPolicy),
+      try container.decodeIfPresent(String.self, forKey: .team))
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -37,11 +72,21 @@ public struct Grant: Hashable, Sendable, Codable {
 public struct MaskedKey: Equatable, Sendable {
   public let id: RecordID
   public var name: String
+  public var grant: Grant
   /// The key's own policy. What is in force is what this, the shared policy and the team's all permit.
-  public var policy: Policy
+  public var policy: Policy {
+    get { grant.policy }
+    set { grant.policy = newValue }
+  }
   /// The named policy that it shares with others.
-  public var sharedPolicy: String?
-  public var team: String?
+  public var sharedPolicy: String? {
+    get { grant.sharedPolicy }
+    set { grant.sharedPolicy = newValue }
+  }
+  public var team: String? {
+    get { grant.team }
+    set { grant.team = newValue }
+  }
   public var state: State
   public let createdAt: Timestamp
   /// No longer accepted from this moment on.
@@ -59,15 +104,12 @@ public struct MaskedKey: Equatable, Sendable {
   public var revision: Int64
 
   public init(
-    id: RecordID, name: String, policy: Policy, sharedPolicy: String? = nil, team: String? = nil, state: State,
-    createdAt: Timestamp, expiresAt: Timestamp?, hash: [UInt8],
+    id: RecordID, name: String, grant: Grant, state: State, createdAt: Timestamp, expiresAt: Timestamp?, hash: [UInt8],
     pepperVersion: UInt32, details: KeyDetails = KeyDetails(), revision: Int64
   ) {
     self.id = id
     self.name = name
-    self.policy = policy
-    self.sharedPolicy = sharedPolicy
-    self.team = team
+    self.grant = grant
     self.state = state
     self.createdAt = createdAt
     self.expiresAt = expiresAt
@@ -104,8 +146,6 @@ public struct MaskedKey: Equatable, Sendable {
     case (_, .enable): return .active
     }
   }
-
-  public var grant: Grant { Grant(policy: policy, sharedPolicy: sharedPolicy, team: team) }
 
   public enum Change: String, Sendable, CaseIterable { case disable, enable, revoke, destroy }
 }

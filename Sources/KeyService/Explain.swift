@@ -22,7 +22,7 @@ extension KeyService {
     try check(policy)
     guard let pepper = vault.peppers().last else { throw Fault(.tampered, "the vault has no pepper") }
     let key = MaskedKey(
-      id: .random(randomness), name: "asked", policy: policy, state: .active, createdAt: request.at, expiresAt: nil,
+      id: .random(randomness), name: "asked", grant: Grant(policy: policy), state: .active, createdAt: request.at, expiresAt: nil,
       hash: [UInt8](repeating: 0, count: 32), pepperVersion: pepper.version, revision: 1)
     var book = Rulebook()
     book.prices = priceList

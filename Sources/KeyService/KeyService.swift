@@ -276,11 +276,12 @@ public final class KeyService: @unchecked Sendable {
     let upstreams = upstreams()
     var book = Rulebook()
     (book.teams, book.sharedPolicies, book.prices) = (teams, sharedPolicies, priceList)
+    let all = Array(keys.values)
     let rules = counters.fill(
-      &book, keys: keys.values, budgets: budgets.values.sorted { $0.name < $1.name }, providers: upstreams.map(\.provider.name))
+      &book, keys: all, budgets: budgets.values.sorted { $0.name < $1.name }, providers: upstreams.map(\.provider.name))
     ledger?.adopt(rules)
     let snapshot = Snapshot(
-      generation: generation, keys: Array(keys.values), peppers: vault.peppers(), upstreams: upstreams, rulebook: book)
+      generation: generation, keys: all, peppers: vault.peppers(), upstreams: upstreams, rulebook: book)
     inForce = snapshot
     return snapshot
   }

@@ -142,7 +142,7 @@ extension KeyService {
     var details = KeyDetails()
     (details.prefix, details.tags, details.isDecoy) = (prefix, tags, isDecoy)
     let key = MaskedKey(
-      id: id, name: name, policy: grant.policy, sharedPolicy: grant.sharedPolicy, team: grant.team, state: .active,
+      id: id, name: name, grant: grant, state: .active,
       createdAt: clock.now, expiresAt: expiresAt, hash: secret.hash,
       pepperVersion: secret.pepperVersion, details: details, revision: 1)
     return CreatedKey(key: key, secret: secret)

@@ -36,7 +36,7 @@ public final class Counters {
 
   /// Fills in the allowances of `book` for `keys` and `budgets`; `providers` are the names by position. Returns the rules for the
   /// ledger.
-  public func fill(_ book: inout Rulebook, keys: some Collection<MaskedKey>, budgets: [Budget], providers: [String]) -> [Ledger
+  public func fill(_ book: inout Rulebook, keys: [MaskedKey], budgets: [Budget], providers: [String]) -> [Ledger
     .Rule]
   {
     (rules, usedPaces) = ([], [:])
@@ -44,12 +44,13 @@ public final class Counters {
     let byTeam = Dictionary(grouping: budgets.filter { $0.key == nil && $0.team != nil }, by: { $0.team! })
     let rest = budgets.filter { $0.key == nil && $0.team == nil }
     for key in keys {
-      let shared = key.sharedPolicy.flatMap { book.sharedPolicies[$0] }
+      let grant = key.grant
+      let shared = grant.sharedPolicy.flatMap { book.sharedPolicies[$0] }
       let own = byKey.isEmpty ? nil : byKey[key.id]
       // Most of 100,000 keys have nothing of the kind.
       let throttle = key.details.throttle
-      if own == nil, throttle == nil, !key.policy.hasLimits, !(shared?.hasLimits ?? false) { continue }
-      var layers = [key.policy] + (shared.map { [$0] } ?? [])
+      if own == nil, throttle == nil, !grant.hasLimits, !(shared?.hasLimits ?? false) { continue }
+      var layers = [grant.policy] + (shared.map { [$0] } ?? [])
       if let throttle { layers.append(Self.throttled(throttle)) }
       book.allowances[key.id] = allowance("key/\(key.id)", layers, own ?? [], providers)
     }

@@ -75,8 +75,9 @@ public final class Snapshot: Sendable {
         policies.append(CompiledPolicy(rulebook.policies(of: grant), upstreams))
         if recent.count < 4 { recent.append((grant, policy)) }
       }
+      let details = key.details
       let first = UInt32(earlier.count)
-      for old in key.details.older {
+      for old in details.older {
         guard let pepper = peppers.firstIndex(where: { $0.version == old.pepperVersion }), let hash = Digest256(old.hash.span)
         else { continue }
         earlier.append(
@@ -84,10 +85,10 @@ public final class Snapshot: Sendable {
       }
       entries.append(
         KeyEntry(
-          id: key.id, hash: hash, expiresAt: key.expiresAt?.milliseconds ?? .max, state: key.state, version: key.details.version,
-          isDecoy: key.details.isDecoy, capturesUntil: key.details.captureUntil ?? 0, earlier: first..<UInt32(earlier.count),
+          id: key.id, hash: hash, expiresAt: key.expiresAt?.milliseconds ?? .max, state: key.state, version: details.version,
+          isDecoy: details.isDecoy, capturesUntil: details.captureUntil ?? 0, earlier: first..<UInt32(earlier.count),
           pepper: UInt16(pepper), policy: policy,
-          team: key.team.flatMap { teamNumbers[$0] } ?? .max))
+          team: grant.team.flatMap { teamNumbers[$0] } ?? .max))
       if !rulebook.allowances.isEmpty { allowances.append(rulebook.allowances[key.id]) }
     }
     self.allowances = allowances

@@ -328,7 +328,7 @@ public final class Vault: Sendable {
       details = told
     }
     let key = MaskedKey(
-      id: row.id, name: row.name, policy: grant.policy, sharedPolicy: grant.sharedPolicy, team: grant.team, state: state,
+      id: row.id, name: row.name, grant: grant, state: state,
       createdAt: Timestamp(milliseconds: row.createdAt),
       expiresAt: row.expiresAt.map(Timestamp.init(milliseconds:)), hash: row.hash, pepperVersion: pepperVersion,
       details: details, revision: row.revision)

@@ -42,7 +42,7 @@ struct MaskedKeyFormatTests {
 struct LifecycleTests {
   private func key(_ state: MaskedKey.State) -> MaskedKey {
     MaskedKey(
-      id: RecordID("AAAAAAAAAAAA")!, name: "n", policy: Policy(providers: ["*"]), state: state,
+      id: RecordID("AAAAAAAAAAAA")!, name: "n", grant: Grant(policy: Policy(providers: ["*"])), state: state,
       createdAt: Timestamp(milliseconds: 0), expiresAt: nil,
       hash: [], pepperVersion: 1, revision: 1)
   }

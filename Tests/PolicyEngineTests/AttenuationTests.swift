@@ -42,7 +42,7 @@ struct AttenuationTests {
 
   private func key(_ grant: Grant) -> MaskedKey {
     MaskedKey(
-      id: .random(random), name: "n", policy: grant.policy, sharedPolicy: grant.sharedPolicy, team: grant.team, state: .active,
+      id: .random(random), name: "n", grant: grant, state: .active,
       createdAt: Timestamp(milliseconds: 0), expiresAt: nil, hash: [UInt8](repeating: 0, count: 32), pepperVersion: 1, revision: 1
     )
   }

@@ -18,7 +18,7 @@ struct PoolTests {
     }
     let provider = Provider(name: "openai", baseURL: try BaseURL("https://api.openai.com"), credential: .bearer, kind: "openai")
     let key = MaskedKey(
-      id: .random(random), name: "n", policy: Policy(providers: ["*"], providerKeyTags: tags), state: .active,
+      id: .random(random), name: "n", grant: Grant(policy: Policy(providers: ["*"], providerKeyTags: tags)), state: .active,
       createdAt: Timestamp(milliseconds: 0), expiresAt: nil, hash: [UInt8](repeating: 0, count: 32), pepperVersion: 1, revision: 1
     )
     return Snapshot(

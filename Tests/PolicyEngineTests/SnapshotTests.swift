@@ -27,7 +27,8 @@ struct SnapshotTests {
       let key = peppers[pepper]
       keys.append(
         MaskedKey(
-          id: id, name: "n", policy: policy ?? Policy(providers: providers), state: state, createdAt: Timestamp(milliseconds: 0),
+          id: id, name: "n", grant: Grant(policy: policy ?? Policy(providers: providers)), state: state,
+          createdAt: Timestamp(milliseconds: 0),
           expiresAt: expires,
           hash: HMACKey(key.span).authenticate(text.span).bytes, pepperVersion: UInt32(pepper + 1), revision: 1))
     }

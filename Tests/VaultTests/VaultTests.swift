@@ -99,7 +99,7 @@ struct VaultTests {
     let vault = try Vault.initialize(MemoryStore(), method: .keyFile, secret: keyFile().span)
     let secret = vault.issueSecret(prefix: "mk", id: RecordID("AAAAAAAAAAAA")!)
     let key = MaskedKey(
-      id: RecordID("AAAAAAAAAAAA")!, name: "n", policy: Policy(providers: ["openai"]), state: .disabled,
+      id: RecordID("AAAAAAAAAAAA")!, name: "n", grant: Grant(policy: Policy(providers: ["openai"])), state: .disabled,
       createdAt: Timestamp(milliseconds: 5),
       expiresAt: Timestamp(milliseconds: 10), hash: secret.hash, pepperVersion: secret.pepperVersion, revision: 1)
     let row = try vault.row(for: key)

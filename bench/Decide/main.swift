@@ -47,12 +47,13 @@ func run() throws {
   let pepper = Pepper(version: 1, key: HMACKey([UInt8](repeating: 7, count: 32).span))
   var texts: [[UInt8]] = []
   var keys: [MaskedKey] = []
+  let grant = Grant(policy: full, team: "team")
   for _ in 0..<100_000 {
     let id = RecordID.random(random)
     let text = MaskedKeyFormat.text(prefix: "mk", id: id, secret: random.bytes(32))
     keys.append(
       MaskedKey(
-        id: id, name: "n", policy: full, team: "team", state: .active, createdAt: Timestamp(milliseconds: 0), expiresAt: nil,
+        id: id, name: "n", grant: grant, state: .active, createdAt: Timestamp(milliseconds: 0), expiresAt: nil,
         hash: pepper.key.authenticate(text.span).bytes, pepperVersion: 1, revision: 1))
     if texts.count < 1000 { texts.append(text) }
   }
