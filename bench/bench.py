@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Compares the gateway with nginx in one interleaved run, and times the library and the start.
 
-Every figure is the median of many short rounds, taken in turn, so that what else the machine does falls on all alike; a
+Every figure is the median of many short rounds, taken in changing order, so that what else the machine does falls on all alike; a
 ratio is of two figures of the same round. nginx is a plain proxy_pass with keep-alive; the gateway authenticates, decides,
 meters usage and keeps activity. Both get one core; the load and the upstream share the other. With --against, a gateway
 of an earlier build stands in the same run, to show what a change costs.
 """
-import argparse, json, os, pathlib, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, pathlib, random, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -132,8 +132,9 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
         if self.args.against:
             targets["before"] = self.gateway(0, upstream, binary=self.args.against)
         rounds = {name: [] for name in targets}
+        chance = random.Random(1)
         for n in range(self.args.rounds + 1):  # the first is a warm-up
-            for name, (child, target, key) in targets.items():
+            for name, (child, target, key) in chance.sample(list(targets.items()), len(targets)):
                 before = cpu_seconds(child.pid)
                 r = self.wrk(target, key, self.args.seconds)
                 r["cpu_us"] = (cpu_seconds(child.pid) - before) * 1e6 / r["requests"]
@@ -271,7 +272,7 @@ uwsgi_temp_path {self.work}/{name}-u; scgi_temp_path {self.work}/{name}-s; keepa
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="at least 2")
+    parser.add_argument("--rounds", type=int, default=25, help="at least 2")
     parser.add_argument("--seconds", type=int, default=1, help="of load in each round")
     parser.add_argument("--against", type=pathlib.Path, metavar="PROGRAM", help="an earlier build of maskllm, compared in the same run")
     args = parser.parse_args()

@@ -108,6 +108,8 @@ public struct AuditStateDocument: Codable, Sendable {
   /// Up to where a signed checkpoint is kept in the second place.
   public var checkpointed: Int64
   public var checkpoint_trouble: String?
+  /// Why the last act could not be written down, and was refused.
+  public var write_trouble: String?
 
   init(_ state: AuditState) {
     (log, last_number) = (state.keys.log, state.last)
@@ -115,7 +117,7 @@ public struct AuditStateDocument: Codable, Sendable {
     key_number = state.keys.epoch
     (verified_up_to, verified_at) = (state.verifiedUpTo, state.verifiedAt?.rfc3339)
     (broken_at, broken_because) = (state.broken?.number, state.broken?.reason)
-    (checkpointed, checkpoint_trouble) = (state.checkpointed, state.trouble)
+    (checkpointed, checkpoint_trouble, write_trouble) = (state.checkpointed, state.trouble, state.unwritten)
   }
 }
 

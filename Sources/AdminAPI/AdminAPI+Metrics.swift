@@ -111,6 +111,9 @@ extension AdminAPI {
         "maskllm_audit_broken", .gauge, "Whether an entry of the record of acts is not what it was.",
         state.broken == nil ? "0" : "1")
       text.single(
+        "maskllm_audit_unwritten", .gauge, "Whether the last act could not be written down, so that acts are refused.",
+        state.unwritten == nil ? "0" : "1")
+      text.single(
         "maskllm_audit_checkpoint_trouble", .gauge, "Whether checkpoints do not get to their second place.",
         state.trouble == nil ? "0" : "1")
     }

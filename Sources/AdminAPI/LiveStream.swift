@@ -13,7 +13,7 @@ struct LiveStream: ~Copyable {
 
   static let everyMilliseconds = 250
   /// Requests that are told at once; of more, the latest.
-  private static let atOnce = 50
+  private static let atOnce = 25
 
   init(_ service: KeyService, team: String?) {
     (self.service, self.team) = (service, team)

@@ -18,6 +18,8 @@ public struct AuditState: Sendable {
   /// Up to which entry a checkpoint is in the second places, and what keeps the next from there.
   public let checkpointed: Int64
   public let trouble: String?
+  /// Why the last act could not be written down; nil once anything can be.
+  public let unwritten: String?
 }
 
 /// The state of following the chain, piece by piece beside all else.
@@ -110,7 +112,8 @@ extension KeyService {
     let last = try log.entries(limit: 1).first?.number ?? 0
     return AuditState(
       keys: keys, last: last, verifiedUpTo: auditWatch.verifier?.number ?? 0, verifiedAt: auditWatch.verifiedAt,
-      broken: auditWatch.broken, checkpointed: auditWatch.checkpointed, trouble: auditWatch.trouble)
+      broken: auditWatch.broken, checkpointed: auditWatch.checkpointed, trouble: auditWatch.trouble,
+      unwritten: auditWatch.unwritten)
   }
 
   /// Follows the chain for at most `limit` entries more. What it finds first is written down, and stays until it is begun with anew.

@@ -145,6 +145,9 @@ enum AuditCommands {
           ?? "up to entry \(state.verified_up_to)\(state.verified_at.map { ", to the end at \($0)" } ?? "")"),
       "checkpoints  up to entry \(state.checkpointed)",
     ]
+    if let trouble = state.write_trouble {
+      lines.append("TROUBLE      acts are refused, since they cannot be written down: \(trouble)")
+    }
     if let trouble = state.checkpoint_trouble { lines.append("TROUBLE      \(trouble)") }
     Terminal.result(lines.joined(separator: "\n"))
     if state.broken_at != nil { throw Fault(.tampered, "the record of what was done was changed outside maskllm") }

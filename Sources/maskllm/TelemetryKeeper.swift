@@ -73,14 +73,14 @@ final class TelemetryKeeper {
         continue
       }
       inSecond += 1
+      let random = randomness.bytes(24)
+      func number(_ at: Int) -> UInt64 { random[at..<(at + 8)].reduce(0) { $0 << 8 | UInt64($1) } }
       spans.append(
         OpenTelemetry.span(
-          entry, kind: kinds[entry.provider] ?? entry.provider, id: max(1, number()),
-          trace: (number(), max(1, number()))))
+          entry, kind: kinds[entry.provider] ?? entry.provider, id: max(1, number(0)),
+          trace: (number(8), max(1, number(16)))))
     }
   }
-
-  private func number() -> UInt64 { randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) } }
 
   /// Once a second: sends what waits.
   func keep() async {
@@ -115,7 +115,7 @@ final class TelemetryKeeper {
     do throws(Fault) {
       let answer = try await outside.call(
         OutboundRequest(
-          "POST", "\(endpoint)/v1/\(what)", headers: headers, body: try OpenTelemetry.encoded(body),
+          "POST", "\(endpoint)/v1/\(what)", headers: headers, body: OpenTelemetry.encoded(body),
           authorityFile: settings.authorityFile))
       return (200..<300).contains(answer.status) ? nil : "it answered \(answer.status)"
     } catch { return error.message }

@@ -5,6 +5,7 @@ from conftest import Upstream, ok, post, raw, split, wait_until
 from test_admin import Managed, gw  # noqa: F401: a fixture
 from test_alerts import SECRET, channel, receiver
 from test_gateway import endless
+from test_metrics import scrape
 
 CHAT = "/up/v1/chat/completions"
 
@@ -117,10 +118,13 @@ def test_seal_takes_a_reason_and_the_right_role(gw):
 
 
 def test_what_cannot_be_written_down_leaves_the_vault_open(gw):
+    token = gw.token("--role", "auditor")
     held = sqlite3.connect(gw.data / "maskllm.db", isolation_level=None, timeout=20)
     held.execute("CREATE TRIGGER refuse BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no room'); END")
     assert gw.cli("seal", "--reason", "r", check=False).returncode != 0
     assert wait_until(lambda: health(gw)[2] == b"degraded\n", "it to be seen") and health(gw)[0] == 200
+    assert "cannot be used" in json.loads(gw.cli("audit", "state", "--json"))["write_trouble"]
+    assert "\nmaskllm_audit_unwritten 1\n" in scrape(gw, token)
     assert "it cannot be written" in json.loads(gw.cli("doctor", "--json", check=False).stdout).__repr__()
     held.execute("DROP TRIGGER refuse")
     held.close()

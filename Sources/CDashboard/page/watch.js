@@ -124,7 +124,8 @@ export async function audit(main) {
     ? h("strong", { class: "bad" }, `Entry ${s.broken_at} is not what it was: ${s.broken_because}`)
     : h("span", { class: "good" }, s.verified_at ? `All ${count(s.verified_up_to)} entries are as they were written, seen ${s.verified_at.slice(0, 19).replace("T", " ")}.`
       : `Verified up to entry ${count(s.verified_up_to)} of ${count(s.last_number)} so far.`),
-    ` Checkpoints are kept up to entry ${count(s.checkpointed)}${s.checkpoint_trouble ? `; trouble: ${s.checkpoint_trouble}` : ""}.`);
+    ` Checkpoints are kept up to entry ${count(s.checkpointed)}${s.checkpoint_trouble ? `; trouble: ${s.checkpoint_trouble}` : ""}.`,
+    ...(s.write_trouble ? [h("strong", { class: "bad" }, ` Acts are refused, since they cannot be written down: ${s.write_trouble}`)] : []));
   show(state);
   const act = h("input", { autocomplete: "off", placeholder: "key.revoke" });
   const subject = h("input", { autocomplete: "off", placeholder: "key/ID" });
