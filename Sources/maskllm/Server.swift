@@ -95,6 +95,9 @@ final class Server: @unchecked Sendable {
     switchboard.planes.withLock { $0 = planes.map { ($0.loop, $0.shard) } }
   }
 
+  /// As it was last said.
+  private var wasSealed = true
+
   var scheme: String { tls == nil ? "http" : "https" }
 
   /// Serves until SIGTERM or SIGINT; `ready` is called with the port when connections are accepted.
@@ -123,7 +126,8 @@ final class Server: @unchecked Sendable {
       }
     }
     let (networkDoor, networkTLS, networkPort) = (adminNetwork, adminTLS, adminPort)
-    if !service.isSealed { try service.noteUnsealed() }
+    wasSealed = service.isSealed
+    if !wasSealed { try service.noteUnsealed() }
     let snapshot = service.snapshot()
     for plane in planes { plane.shard.adopt(snapshot) }  // no loop runs yet
     makeSpools()
@@ -256,23 +260,6 @@ final class Server: @unchecked Sendable {
     }
   }
 
-  // MARK: triggers
-
-  private func actOnVerdicts() async {
-    do throws(Fault) { for outcome in try await service.actOnVerdicts() { tell(outcome) } } catch {
-      log.warn("what triggers say could not be written down, and was not done: \(error, .because)")
-    }
-  }
-
-  func tell(_ outcome: TriggerOutcome) {
-    let subject = outcome.verdict.key.map { "key \($0)" } ?? "provider key \(outcome.verdict.providerKey?.description ?? "")"
-    let did = outcome.isShadow ? "would \(outcome.action.rawValue)" : outcome.did ?? "alert"
-    // What others have written stays on one line.
-    log.warn(
-      "trigger '\(outcome.verdict.trigger, .trigger)' (\(Label.fitting(did), .did)): \(Label.fitting(subject), .subject): \(Label.fitting(outcome.verdict.because), .because)"
-    )
-  }
-
   // MARK: ledger
 
   private var needs: [(need: Charges.Need, answer: (Ledger.Outcome?) -> Void)] = []
@@ -324,6 +311,10 @@ final class Server: @unchecked Sendable {
 
   /// What time alone brings about.
   private func keepWatch() async {
+    if service.isSealed != wasSealed {
+      wasSealed.toggle()
+      log.warn(wasSealed ? "the vault is sealed: nothing is served until 'maskllm unseal'" : "the vault is open")
+    }
     service.retryAudit()
     health.hasAuditTrouble.store(service.auditTrouble != nil, ordering: .relaxed)
     do throws(Fault) {

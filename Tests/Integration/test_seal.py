@@ -56,7 +56,9 @@ def test_sealed_serves_nothing_cuts_what_is_in_flight_and_tells_who_has_to_know(
         assert done.returncode != 0 and not done.stdout, command
     # The management side's tokens are not known any more.
     assert gw.call("GET", "/v1/keys", token)[0] == 503
+    gw.says("the vault is sealed: nothing is served")
     assert gw.cli("unseal") == "unsealed"
+    gw.says("the vault is open")
     # What could not be told then is told now.
     count = len(gone.requests)
     wait_until(lambda: len(gone.requests) > count, "it to be tried again", 20)
