@@ -3,7 +3,9 @@
 .PHONY: help deps deps-test deps-bench build serve test check pages format lint fuzz bench clean
 
 PYTHON := .build/venv/bin/python
-BINARY := .build/release/maskllm
+# debug: built in half the time, to look around; release: to serve.
+CONFIG ?= release
+BINARY = .build/$(CONFIG)/maskllm
 FUZZ_SECONDS ?= 20
 
 help: ## show this help
@@ -21,8 +23,8 @@ deps-test: deps
 deps-bench: deps
 	@scripts/deps.sh bench
 
-build: deps ## build the release binary: .build/release/maskllm
-	swift build -c release --product maskllm
+build: deps ## build .build/release/maskllm (CONFIG=debug: sooner built, slower)
+	swift build -c $(CONFIG) --product maskllm
 
 serve: build ## build, start the gateway on its embedded default, and print a request to try
 	@exec $(BINARY) serve --init --demo
