@@ -85,7 +85,7 @@ extension JSONProbe {
     }
   }
 
-  /// A `\uXXXX` is complete: a scalar, or one half of a surrogate pair. A lone half is refused.
+  /// The four digits after `\u` are there: a scalar, or one half of a surrogate pair. A lone half is refused.
   private mutating func endUnit() -> Bool {
     state = .string
     if highSurrogate != 0 {

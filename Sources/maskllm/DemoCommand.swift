@@ -1,4 +1,5 @@
 import DemoProvider
+import FoundationEssentials
 import Glibc
 import Primitives
 import Transport
@@ -24,12 +25,13 @@ enum DemoCommand {
     guard !arguments.has("tls-certificate"), !arguments.has("tls-key") else {
       throw Fault(.invalidInput, "the certificate is for --provider-only", hint: "for a gateway with TLS use 'maskllm serve'")
     }
-    var template = Array("/tmp/maskllm-demo-XXXXXX".utf8CString)
-    guard unsafe template.withUnsafeMutableBufferPointer({ unsafe mkdtemp($0.baseAddress!) }) != nil else {
-      throw Fault(.system, "no temporary directory")
+    let path = try temporaryDirectory()
+    defer {
+      // All of it: what is in there depends on what was tried, and may be a secret.
+      do { try FileManager.default.removeItem(atPath: path) } catch {
+        Terminal.note("\(path) could not be removed: remove it, there are secrets in it")
+      }
     }
-    let path = unsafe template.withUnsafeBufferPointer { unsafe String(cString: $0.baseAddress!) }
-    defer { removeDirectory(path) }
     try InitCommand.initialize(path, try Arguments([], options: []))
     let listen = ["--listen", arguments.value("listen") ?? "127.0.0.1:0"]
     let loops = arguments.value("loops").map { ["--loops", $0] } ?? []
@@ -38,12 +40,18 @@ enum DemoCommand {
       demo: try DemoSetup(paceMilliseconds: pace))
   }
 
-  private static func removeDirectory(_ path: String) {
-    for name in ["audit-checkpoints.jsonl", "maskllm.db", "maskllm.db-wal", "maskllm.db-shm", "unseal.key", "lock", "admin.sock"]
-    {
-      unsafe unlink("\(path)/\(name)")
+  /// A new directory for this user only, in `TMPDIR`, else in `/tmp`.
+  private static func temporaryDirectory() throws(Fault) -> String {
+    let parent = Files.environment("TMPDIR").flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
+    // mkdtemp(3) replaces the last six characters, which have to be these.
+    let ending = String(repeating: "X", count: 6)
+    var template = Array("\(parent)/maskllm-demo-\(ending)".utf8CString)
+    guard unsafe template.withUnsafeMutableBufferPointer({ unsafe mkdtemp($0.baseAddress!) }) != nil else {
+      throw Fault(
+        .system, unsafe "no directory can be made in \(parent): \(String(cString: strerror(errno)))",
+        hint: "name one that can be written to with TMPDIR")
     }
-    unsafe rmdir(path)
+    return unsafe template.withUnsafeBufferPointer { unsafe String(cString: $0.baseAddress!) }
   }
 
   private static func runProvider(_ arguments: Arguments, _ pace: Int) throws(Fault) {

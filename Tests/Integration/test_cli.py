@@ -217,16 +217,32 @@ def test_help_version_and_completions(tmp_path):
     assert subprocess.run(["bash", script], capture_output=True, text=True).stdout == "create\n--name\nserve\n"
 
 
-def test_the_demo_needs_nothing_and_leaves_nothing(running):
-    before = set(pathlib.Path("/tmp").glob("maskllm-demo-*"))
-    demo = running(Process, ["demo", "--pace-ms", "0"])
+def test_the_demo_needs_nothing_and_leaves_nothing(running, tmp_path):
+    demo = running(Process, ["demo", "--pace-ms", "0"], env={**os.environ, "TMPDIR": str(tmp_path)})
     key = demo.output.split("Bearer ")[1].split("'")[0]
     for path in ("/demo/v1/chat/completions", "/demo-anthropic/v1/messages"):
         assert b"MaskLLM demo provider" in raw(demo.port, post(path, key, b'{"model":"m"}'))
-    made = set(pathlib.Path("/tmp").glob("maskllm-demo-*")) - before
-    assert len(made) == 1
+    made, = tmp_path.iterdir()
+    assert made.name.startswith("maskllm-demo-") and made.stat().st_mode & 0o777 == 0o700
+    # What is tried leaves more files than a start does, a secret among them.
+    cli(made, "revoke", "--key", key.split("_")[1], "--reason", "tried")
+    cli(made, "vault", "rotate-root")
+    assert {"endings", "unseal.key.old"} <= {p.name for p in made.iterdir()}
+    # What others own and is only linked to stays.
+    (tmp_path / "kept").write_text("kept")
+    (made / "hooks").mkdir()
+    (made / "hooks/link").symlink_to(tmp_path / "kept")
     assert demo.stop() == 0
-    assert not next(iter(made)).exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"] and (tmp_path / "kept").read_text() == "kept"
+
+
+def test_a_demo_that_has_nowhere_to_be_says_so(tmp_path):
+    done = subprocess.run([BINARY, "demo"], env={**os.environ, "TMPDIR": str(tmp_path / "nowhere")}, capture_output=True, text=True, timeout=20)
+    assert done.returncode != 0 and f"no directory can be made in {tmp_path}/nowhere" in done.stderr and "TMPDIR" in done.stderr
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    done = subprocess.run([BINARY, "demo"], env={**os.environ, "TMPDIR": str(deep)}, capture_output=True, text=True, timeout=20)
+    assert done.returncode != 0 and "too long" in done.stderr and list(deep.iterdir()) == []
 
 
 def test_serve_demo_twice_ends_the_first_runs_key(data, running):

@@ -58,6 +58,23 @@ struct JSONProbeTests {
     arguments: [#"{"model":"a","model":"b"}"#, #"{"model":"a","mod\u0065l":"b"}"#])
   func duplicates(text: String) { #expect(probe(Array(text.utf8)).hasDuplicate) }
 
+  @Test(
+    "half of a surrogate pair alone is refused, wherever the text is cut; both halves are one character",
+    arguments: [
+      #"\ud83d"#, #"\ude00"#, #"\ud83dx"#, #"\ud83d\n"#, #"\ud83d\\u"#, #"\ud83d\ud83d"#, #"\ud83d\u0041"#, #"\ude00\ud83d"#,
+      #"\ud83d\ude00\ude00"#, #"\ud83"#, #"\ud83g"#,
+      #"\ud83dxude00"#, #"\ud83d\xde00"#,
+    ])
+  func surrogates(text: String) {
+    let bad = Array("{\"model\":\"\(text)\"}".utf8)
+    for pieces in 1...bad.count { #expect(probe(bad, pieces: pieces).status == .invalid) }
+    let good = Array(#"{"model":"\uD83D\ude00"}"#.utf8)
+    for pieces in 1...good.count {
+      let p = probe(good, pieces: pieces)
+      #expect(p.status == .complete && String(decoding: [UInt8](copying: p.text(0).span), as: UTF8.self) == "😀")
+    }
+  }
+
   @Test("numbers that are no 63-bit integers are absent", arguments: ["1e3", "1.0", "99999999999999999999", "\"5\"", "null"])
   func notIntegers(text: String) { #expect(probe(Array("{\"a\":\(text)}".utf8)).number(2) == nil) }
 
