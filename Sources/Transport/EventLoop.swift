@@ -11,7 +11,7 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
   // SAFETY: everything below `remote` is touched by the loop's thread only, from `run` on.
   private let epoll: Int32
   private let wakeup: Int32
-  private let remote = Mutex<[Handover]>([])
+  private let remote = Mutex<Inbox>(Inbox())
   private let hasRemote = Atomic<Bool>(false)
   private let isStopping = Atomic<Bool>(false)
   private let threadBits = Atomic<UInt>(0)
@@ -19,6 +19,12 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
   private enum Handover {
     case job(UnownedJob)
     case call(@Sendable () -> Void)
+  }
+
+  /// What other threads have handed over. Once it is closed the loop runs nothing any more.
+  private struct Inbox {
+    var items: [Handover] = []
+    var isClosed = false
   }
 
   private var ring: UnsafeMutablePointer<UnownedJob>
@@ -56,14 +62,16 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
 
   public func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
-    if isCurrent { push(job) } else { handOver(.job(job)) }
+    if isCurrent { push(job) } else { _ = handOver(.job(job)) }
   }
 
   /// Whether all waits have been ended. Loop-confined.
   private(set) var isCancelled = false
 
-  /// Runs `call` on the loop's thread, soon.
-  public func execute(_ call: @escaping @Sendable () -> Void) { handOver(.call(call)) }
+  /// Runs `call` on the loop's thread, soon. False, and nothing is run, when the loop has ended: who waits for an answer
+  /// must not wait for that one.
+  @discardableResult
+  public func execute(_ call: @escaping @Sendable () -> Void) -> Bool { handOver(.call(call)) }
 
   public var isCurrent: Bool { threadBits.load(ordering: .relaxed) == UInt(pthread_self()) }
 
@@ -82,9 +90,13 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
     (head, tail, mask) = (0, count, count * 2 - 1)
   }
 
-  private func handOver(_ item: Handover) {
-    remote.withLock { $0.append(item) }
-    if !hasRemote.exchange(true, ordering: .sequentiallyConsistent) { wake() }
+  private func handOver(_ item: Handover) -> Bool {
+    let isTaken = remote.withLock { inbox in
+      if !inbox.isClosed { inbox.items.append(item) }
+      return !inbox.isClosed
+    }
+    if isTaken, !hasRemote.exchange(true, ordering: .sequentiallyConsistent) { wake() }
+    return isTaken
   }
 
   private func wake() {
@@ -92,13 +104,15 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
     unsafe write(wakeup, &one, 8)
   }
 
-  private func takeOver() {
+  /// `closing` takes over for the last time.
+  private func takeOver(closing: Bool = false) {
     var count: UInt64 = 0
     unsafe read(wakeup, &count, 8)
     hasRemote.store(false, ordering: .sequentiallyConsistent)
-    let items = remote.withLock { list in
-      let taken = list
-      list.removeAll()
+    let items = remote.withLock { inbox in
+      let taken = inbox.items
+      inbox.items.removeAll()
+      inbox.isClosed = closing
       return taken
     }
     for item in items {
@@ -111,7 +125,8 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
 
   // MARK: running
 
-  /// Runs `body` and everything it starts on the calling thread; returns when `body` has returned.
+  /// Runs `body` and everything it starts on the calling thread; returns when `body` has returned, and all calls that
+  /// `execute` took.
   public func run(_ body: @escaping @Sendable () async -> Void) {
     threadBits.store(UInt(pthread_self()), ordering: .relaxed)
     // The one task without an awaiting parent: the thread itself is the parent, and waits below.
@@ -130,7 +145,7 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
         unsafe job.runSynchronously(on: executor)
       }
       freeRetired()
-      if isStopping.load(ordering: .relaxed) { return }
+      if isStopping.load(ordering: .relaxed) { return takeOver(closing: true) }
       let n = unsafe linux_epoll_wait(epoll, events, wheel.patience(at: now))
       now = linux_coarse_ms()
       for i in 0..<Int(max(n, 0)) { unsafe dispatch(events + i) }

@@ -152,20 +152,23 @@ struct Unowned<Object: AnyObject & Sendable>: Sendable {
   init(_ value: Object) { self.value = value }
 }
 
-/// Takes snapshots to all loops and returns when each has it in force.
+/// Takes snapshots to all loops and returns when each has it in force that has not ended.
 final class Switchboard: SnapshotSink {
   let planes = Mutex<[(EventLoop, GatewayShard)]>([])
 
   func publish(_ snapshot: Snapshot) async -> Int {
     let planes = planes.withLock { $0 }
+    var count = 0
     for (loop, shard) in planes {
-      unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-        loop.execute {
+      count += unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Int, Never>) in
+        let isTaken = loop.execute {
           shard.adopt(snapshot)
-          unsafe continuation.resume()
+          unsafe continuation.resume(returning: 1)
         }
+        // While the server stops, one loop may have nothing left to do and another still a request in flight.
+        if !isTaken { unsafe continuation.resume(returning: 0) }
       }
     }
-    return planes.count
+    return count
   }
 }

@@ -371,11 +371,13 @@ final class Server: @unchecked Sendable {
   private func flush() async {
     for plane in planes {
       unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-        plane.loop.execute {
+        let isTaken = plane.loop.execute {
           plane.shard.flush()
           // Behind the segment in the control loop's queue.
           self.control.execute { unsafe continuation.resume() }
         }
+        // A loop that has ended handed over all it had.
+        if !isTaken { unsafe continuation.resume() }
       }
     }
   }

@@ -82,7 +82,7 @@ class Process:
             code = self.child.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             self.child.kill()
-            raise
+            raise AssertionError(f"it did not stop within {DEADLINE} s, and had said:\n{self.output}")
         self.reader.join(5)
         return code
 

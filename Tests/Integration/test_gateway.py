@@ -2,7 +2,7 @@
 import json, os, random, re, signal, socket, ssl, threading, time
 
 import pytest
-from conftest import DEMO_KEY, Gateway, Process, Upstream, cli, ok, post, raw, relay, split, wait_until
+from conftest import DEADLINE, DEMO_KEY, Gateway, Process, Upstream, cli, ok, post, raw, relay, split, wait_until
 
 CHAT = "/up/v1/chat/completions"
 SHORT = "timeouts:\n  connect_ms: 300\n  first_byte_ms: 300\n  between_ms: 300\n  head_ms: 300\n  body_ms: 300\n  idle_ms: 400\n  drain_ms: 1500\n"
@@ -593,6 +593,26 @@ class TestEndings:
             assert gw.stop() == 0
             assert 1 < time.monotonic() - start < 5
             assert b"stopping" in s.recv(4096)
+
+    def test_management_goes_on_while_requests_in_flight_end(self, running):
+        gw = running(Gateway, running(Upstream, endless([])).url)
+        key = gw.key()
+        with socket.create_connection(("127.0.0.1", gw.port), 10) as s:
+            s.sendall(post(CHAT, key))
+            s.recv(4096)
+            threads = lambda: len(os.listdir(f"/proc/{gw.pid}/task"))
+            before = threads()
+            gw.child.send_signal(signal.SIGTERM)
+            # Of two loops the one without a request has ended: nobody may wait for its answer.
+            wait_until(lambda: threads() < before, "the idle loop to end")
+            assert json.loads(cli(gw.data, "activity", "--json", timeout=DEADLINE)) == []
+            receipt = cli(gw.data, "revoke", "--key", key.split("_")[1], "--reason", "test", timeout=DEADLINE)
+            assert "in force   on 1 event loops" in receipt
+            rest = b""
+            while piece := s.recv(65536):
+                rest += piece
+            assert b"revoked" in rest
+        assert gw.child.wait(DEADLINE) == 0
 
     def test_deadlines_of_the_client(self, running):
         gw = running(Gateway, running(Upstream, ok()).url, config=SHORT)

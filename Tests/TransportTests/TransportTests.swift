@@ -28,6 +28,14 @@ struct EventLoopTests {
     #expect(seen.withLock { $0 } == [true, true, true, true])
   }
 
+  @Test("what a loop takes before its end is run, and what comes after its end is refused instead of forgotten") func ended() {
+    let loop = EventLoop()
+    let isRun = Mutex(false)
+    loop.run { #expect(loop.execute { isRun.withLock { $0 = true } }) }
+    #expect(isRun.withLock { $0 })
+    #expect(!loop.execute { Issue.record("run after the end") })
+  }
+
   @Test("a closed file has no events any more, also while a program that is being started holds a copy of it") func closed()
     throws
   {
