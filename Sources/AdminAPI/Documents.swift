@@ -81,7 +81,7 @@ public struct ProviderKeyDocument: Codable, Sendable {
   public var name: String
   public var version: Int
   public var usable: Bool
-  /// `usable`, `cooling`, `quarantined`, or `broken` where it does not open.
+  /// `usable`, `cooling`, `quarantined`, `disabled`, or `broken` where it does not open.
   public var state: String
   /// Seconds for which a cooling key still rests.
   public var cools_seconds: Int?

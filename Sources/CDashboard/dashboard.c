@@ -21,6 +21,9 @@ static const unsigned char api_js[] = {
 static const unsigned char dom_js[] = {
 #embed "page/dom.js"
 };
+static const unsigned char alerts_js[] = {
+#embed "page/alerts.js"
+};
 static const unsigned char charts_js[] = {
 #embed "page/charts.js"
 };
@@ -48,6 +51,7 @@ static const struct dashboard_file files[] = {
     {"app.js", SCRIPT, app_js, sizeof app_js},
     {"api.js", SCRIPT, api_js, sizeof api_js},
     {"dom.js", SCRIPT, dom_js, sizeof dom_js},
+    {"alerts.js", SCRIPT, alerts_js, sizeof alerts_js},
     {"charts.js", SCRIPT, charts_js, sizeof charts_js},
     {"overview.js", SCRIPT, overview_js, sizeof overview_js},
     {"keys.js", SCRIPT, keys_js, sizeof keys_js},

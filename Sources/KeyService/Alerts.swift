@@ -172,7 +172,7 @@ extension KeyService {
     } else if channel.needsSecret {
       throw Fault(
         .invalidInput, "a \(channel.kind.rawValue) needs a credential",
-        hint: "give it on standard input: what webhooks are signed with, PagerDuty's routing key, or the mail server's password")
+        hint: "what webhooks are signed with, PagerDuty's routing key, the mail server's password; commands read it from stdin")
     }
     try write(.alertChannel, name, channel)
     channels[name] = channel

@@ -204,6 +204,86 @@ def test_an_alert_is_silenced_and_the_vault_is_sealed(browser, gw):
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
+def test_a_channel_is_made_tried_changed_and_removed(browser, gw, tmp_path):
+    hooks, heard = gw.data / "hooks", tmp_path / "heard"
+    hooks.mkdir(mode=0o700)
+    (hooks / "tell").write_text(f"#!/bin/sh\ncat > {heard}\n")
+    (hooks / "tell").chmod(0o700)
+    v = Visitor(browser, gw).sign_in(gw.token("--role", "owner"))
+    page = v.go("alerts")
+
+    def rows(name):
+        return page.get_by_role("table", name="Channels").get_by_role("row").filter(has_text=name)
+
+    def fill(name, kind, place):
+        page.get_by_role("button", name="New channel").click()
+        page.get_by_label("Name", exact=True).fill(name)
+        page.get_by_label("Kind").select_option(kind)
+        page.get_by_label("Place").fill(place)
+
+    fill("told", "command", "tell")
+    expect(page.get_by_label("Credential")).to_be_hidden()
+    assert v.axe() == []
+    page.get_by_role("button", name="Set").click()
+    page.get_by_role("button", name="Test told").click()
+    expect(page.get_by_text("told was told")).to_be_visible()
+    assert json.loads(heard.read_text())
+    # What is wrong is said in the form, which keeps what was filled in.
+    fill("siem", "webhook", "http://127.0.0.1:9/hook")
+    page.get_by_role("button", name="Set").click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("a webhook needs a credential")
+    page.get_by_label("Credential").fill("made-up-signing-secret")
+    page.get_by_label("Where nobody acknowledges").select_option("told")
+    v.shot("channel")
+    page.get_by_role("button", name="Set").click()
+    expect(rows("siem")).to_have_count(1)
+    assert "made-up-signing-secret" not in page.content() + gw.output
+    page.get_by_role("button", name="Change siem").click()
+    page.get_by_label("Told of what matters").select_option("critical")
+    page.get_by_role("button", name="Set").click()
+    expect(rows("siem")).to_contain_text("critical")
+    (siem,) = [c for c in json.loads(gw.cli("alert-channel", "list", "--json")) if c["name"] == "siem"]
+    assert siem["has_secret"] and (siem["escalate_to"], siem["escalate_seconds"], siem["severity"]) == ("told", 900, "critical")
+    page.get_by_role("button", name="Remove told").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.locator("#status p.bad")).to_contain_text("'siem' escalates to it")
+    page.get_by_role("button", name="Remove siem").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(rows("siem")).to_have_count(1)
+    page.get_by_role("button", name="Remove siem").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(rows("siem")).to_have_count(0)
+
+
+def test_a_real_key_is_sealed_taken_out_of_use_and_used_again(browser, gw):
+    v = Visitor(browser, gw).sign_in(gw.token("--role", "owner"))
+    page = v.go("providers")
+    page.get_by_role("button", name="Add a provider key").click()
+    page.get_by_label("Provider", exact=True).select_option("up")
+    page.get_by_label("Name", exact=True).fill("second")
+    page.get_by_label("The real key").fill("sk-made-up-in-the-browser-0001")
+    assert v.axe() == []
+    v.shot("provider-key")
+    page.get_by_role("button", name="Seal it").click()
+    row = page.get_by_role("table", name="Provider keys").get_by_role("row").filter(has_text="second")
+    expect(row).to_contain_text("usable")
+    assert "sk-made-up" not in page.content() + gw.output
+    page.get_by_role("button", name="Disable: second of up").click()
+    page.get_by_label("Reason").fill("seen elsewhere")
+    page.get_by_role("dialog").get_by_role("button", name="Disable").click()
+    expect(row).to_contain_text("disabled: seen elsewhere")
+    page.get_by_role("button", name="Enable: second of up").click()
+    expect(row).to_contain_text("usable")
+    v.clean()
+    auditor = Visitor(browser, gw).sign_in(gw.token("--role", "auditor"))
+    page = auditor.go("providers")
+    page.get_by_role("button", name="Disable: second of up").click()
+    page.get_by_label("Reason").fill("not mine")
+    page.get_by_role("dialog").get_by_role("button", name="Disable").click()
+    expect(page.locator("#status p.bad")).to_be_visible()
+    assert {k["state"] for k in json.loads(gw.cli("provider-key", "list", "--json"))} == {"usable"}
+
+
 def test_keys_are_found_by_a_part_of_their_name_and_by_the_keyboard(browser, gw):
     for n in range(60):
         gw.key() if n % 20 else gw.cli("key", "create", "--name", f"needle-{n}", "--provider", "up")
@@ -275,7 +355,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_it_is_small(browser, gw
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         v.shot(f"phone-{name}")
     v.clean()
-    size = sum(len(urllib.request.urlopen(f"{gw.admin_url}/ui/{f}").read()) for f in ("", "app.css", "app.js", "api.js", "dom.js", "charts.js", "overview.js", "keys.js", "key.js", "providers.js", "watch.js"))
+    size = sum(len(urllib.request.urlopen(f"{gw.admin_url}/ui/{f}").read()) for f in ("", "app.css", "app.js", "api.js", "dom.js", "alerts.js", "charts.js", "overview.js", "keys.js", "key.js", "providers.js", "watch.js"))
     print(f"\n  {size} bytes of our own")
     assert size < 64_000
 

@@ -25,10 +25,15 @@ async function answer(response) {
 
 /** The document that is answered; throws a Problem. */
 export async function call(method, path, document) {
+  return send(method, path, "application/json", document === undefined ? undefined : JSON.stringify(document));
+}
+
+/** As `call`, with what is to be sealed. */
+export const callWithSecret = (method, path, secret) => send(method, path, "application/octet-stream", secret);
+
+async function send(method, path, type, body) {
   const once = method === "POST" ? { "Idempotency-Key": crypto.randomUUID() } : {};
-  return answer(await fetch(`/v1/${path}`, {
-    method, headers: headers({ "Content-Type": "application/json", ...once }), body: document === undefined ? undefined : JSON.stringify(document),
-  }));
+  return answer(await fetch(`/v1/${path}`, { method, headers: headers({ "Content-Type": type, ...once }), body }));
 }
 
 export const get = (path) => call("GET", path);

@@ -1,11 +1,12 @@
 // Which page is shown, and who looks at it.
+import { alerts } from "./alerts.js";
 import { forget, isSignedIn, resume, signIn, signOut } from "./api.js";
 import { field, h, say } from "./dom.js";
 import { key } from "./key.js";
 import { keys } from "./keys.js";
 import { overview } from "./overview.js";
 import { budgets, providers } from "./providers.js";
-import { alerts, audit, live } from "./watch.js";
+import { audit, live } from "./watch.js";
 
 const pages = { overview, keys, providers, budgets, live, alerts, audit };
 const main = document.getElementById("main");

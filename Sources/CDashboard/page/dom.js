@@ -47,6 +47,13 @@ export function say(text, isBad = false) {
   setTimeout(() => line.remove(), isBad ? 12000 : 6000);
 }
 
+/** A listener that does `work`, and says what goes wrong. */
+export const trying = (work) => async () => {
+  try {
+    await work();
+  } catch (problem) { say(problem.message, true); }
+};
+
 /** A dialog with a title; what is in it gets a function that closes it. Resolves when it is closed. */
 export function dialog(title, build) {
   return new Promise((resolve) => {
@@ -70,6 +77,19 @@ export async function askReason(title, text, action) {
   return reason;
 }
 
+/** Asks whether something is to be done. */
+export async function confirm(title, text, action) {
+  let isMeant = false;
+  await dialog(title, (close) => [
+    h("p", {}, text),
+    h("p", { class: "row" }, h("button", { class: "danger", type: "button", onclick: () => { isMeant = true; close(); } }, action),
+      h("button", { type: "button", onclick: close }, "Cancel")),
+  ]);
+  return isMeant;
+}
+
+/** Words that are separated by spaces or commas. */
+export const list = (text) => text.split(/[\s,]+/).filter(Boolean);
 export const count = (n) => new Intl.NumberFormat("en").format(n ?? 0);
 export const dollars = (text) => `$${Number(text ?? 0).toFixed(Number(text) && Math.abs(Number(text)) < 0.01 ? 6 : 2)}`;
 export const moment = (text) => (text ? h("time", { datetime: text }, text.slice(0, 19).replace("T", " ")) : "—");

@@ -1,6 +1,6 @@
 import { call, get, maybe } from "./api.js";
 import { chart } from "./charts.js";
-import { askReason, count, dialog, dollars, facts, field, h, moment, say, table } from "./dom.js";
+import { askReason, count, dialog, dollars, facts, field, h, moment, say, table, trying } from "./dom.js";
 import { showSecret, stateText } from "./keys.js";
 import { requestHeadings, requestRow } from "./watch.js";
 
@@ -32,12 +32,11 @@ function receipt(told) {
 export async function key(main, signal, id) {
   const k = await get(`keys/${id}`);
   const again = async () => { main.replaceChildren(); await key(main, signal, id); };
-  const act = (work) => async () => { try { await work(); } catch (problem) { say(problem.message, true); } };
   const isOver = ["revoked", "destroyed"].includes(k.state);
   const buttons = [
     !isOver && h("button", {
       type: "button",
-      onclick: act(async () => {
+      onclick: trying(async () => {
         let grace = null;
         await dialog("Rotate", (close) => {
           const hours = h("input", { type: "number", min: 0, max: 720, value: "24", required: true });
@@ -52,15 +51,15 @@ export async function key(main, signal, id) {
     }, "Rotate"),
     k.state === "active" && h("button", {
       type: "button",
-      onclick: act(async () => {
+      onclick: trying(async () => {
         const reason = await askReason("Disable", "The key is refused until somebody enables it.", "Disable");
         if (reason) { await call("POST", `keys/${id}/disable`, { reason }); await again(); }
       }),
     }, "Disable"),
-    k.state === "disabled" && h("button", { type: "button", onclick: act(async () => { await call("POST", `keys/${id}/enable`); await again(); }) }, "Enable"),
+    k.state === "disabled" && h("button", { type: "button", onclick: trying(async () => { await call("POST", `keys/${id}/enable`); await again(); }) }, "Enable"),
     !isOver && h("button", {
       class: "danger", type: "button",
-      onclick: act(async () => {
+      onclick: trying(async () => {
         const reason = await askReason("Revoke", "The key ends at once and for good; its streams are cut.", "Revoke");
         if (!reason) return;
         await receipt(await call("POST", "revocations", { keys: [id], reason }));
@@ -97,7 +96,7 @@ export async function key(main, signal, id) {
   if (isOver) return;
   const advice = h("div", { "aria-live": "polite" });
   main.append(h("h2", {}, "Least privilege"), advice);
-  advice.append(h("button", { type: "button", onclick: act(() => propose(id, k, advice, again)) }, "What would be enough?"));
+  advice.append(h("button", { type: "button", onclick: trying(() => propose(id, k, advice, again)) }, "What would be enough?"));
 }
 
 async function propose(id, k, place, again) {
@@ -114,12 +113,10 @@ async function propose(id, k, place, again) {
     h("p", {}, `It would have refused ${count(told.replay.would_refuse)} of ${count(told.replay.requests)} requests.`),
     h("button", {
       class: "main", type: "button",
-      onclick: async () => {
-        try {
-          await call("PUT", `keys/${id}`, { policy: told.policy, team: k.team ?? null, shared_policy: k.shared_policy ?? null });
-          say("The key has the smaller policy now");
-          await again();
-        } catch (problem) { say(problem.message, true); }
-      },
+      onclick: trying(async () => {
+        await call("PUT", `keys/${id}`, { policy: told.policy, team: k.team ?? null, shared_policy: k.shared_policy ?? null });
+        say("The key has the smaller policy now");
+        await again();
+      }),
     }, "Give it that policy"));
 }

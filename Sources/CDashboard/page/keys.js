@@ -1,5 +1,5 @@
 import { call, get, maybe, page } from "./api.js";
-import { count, dialog, field, h, link, moment, say, table } from "./dom.js";
+import { count, dialog, field, h, link, list, moment, say, table } from "./dom.js";
 
 const states = ["", "active", "disabled", "revoked", "expired", "destroyed"];
 
@@ -24,8 +24,6 @@ export function showSecret(created, title) {
       h("button", { type: "button", onclick: close }, "I have it")),
   ]);
 }
-
-const list = (text) => text.split(/[\s,]+/).filter(Boolean);
 
 async function create() {
   const [teams, policies, providers] = await Promise.all([maybe("teams"), maybe("policies"), get("providers")]);

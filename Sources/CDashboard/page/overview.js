@@ -1,6 +1,6 @@
 import { call, get, maybe, listen } from "./api.js";
 import { chart } from "./charts.js";
-import { askReason, count, dollars, h, link, say, table, tile } from "./dom.js";
+import { askReason, count, dollars, h, link, say, table, tile, trying } from "./dom.js";
 import { requestRow, requestHeadings } from "./watch.js";
 
 const ago = (hours) => encodeURIComponent(new Date(Date.now() - hours * 3600e3).toISOString().slice(0, 19) + "Z");
@@ -67,16 +67,14 @@ export async function overview(main, signal) {
   if (vault) {
     main.append(h("h2", {}, "Emergency"), h("p", { class: "row" }, h("button", {
       class: "danger", type: "button",
-      onclick: async () => {
+      onclick: trying(async () => {
         const reason = await askReason("Seal the vault", "Nothing is served from then on, streams in flight are cut, and the real keys leave the memory. "
           + "Only 'maskllm unseal' on the machine opens it again; this page does not.", "Seal");
         if (reason === null) return;
-        try {
-          const receipt = await call("POST", "seal", { reason });
-          say(`Sealed. Told: ${receipt.told.join(", ") || "nobody"}`);
-          main.replaceChildren(h("h1", {}, "Sealed"), h("p", { class: "bad" }, "Nothing is served until 'maskllm unseal' on the machine."));
-        } catch (problem) { say(problem.message, true); }
-      },
+        const receipt = await call("POST", "seal", { reason });
+        say(`Sealed. Told: ${receipt.told.join(", ") || "nobody"}`);
+        main.replaceChildren(h("h1", {}, "Sealed"), h("p", { class: "bad" }, "Nothing is served until 'maskllm unseal' on the machine."));
+      }),
     }, "Seal the vault")));
   }
   let seen = hour.at(-1).requests;

@@ -1,6 +1,30 @@
-import { get, maybe } from "./api.js";
+import { call, callWithSecret, get, maybe } from "./api.js";
 import { chart } from "./charts.js";
-import { count, dollars, h, moment, table } from "./dom.js";
+import { askReason, count, dialog, dollars, field, h, moment, say, table, trying } from "./dom.js";
+
+/** Asks for a real key and has it sealed; what came of it, null where nothing did. */
+async function add(all) {
+  let added = null;
+  await dialog("Add a provider key", (close) => {
+    const provider = h("select", {}, all.map((p) => h("option", { value: p.name }, p.name)));
+    const name = h("input", { required: true, maxlength: 100, autocomplete: "off", value: "default" });
+    const secret = h("input", { type: "password", required: true, autocomplete: "new-password", spellcheck: "false" });
+    const trouble = h("p", { class: "bad", role: "alert" });
+    return h("form", {
+      onsubmit: async (event) => {
+        event.preventDefault();
+        try {
+          added = await callWithSecret("POST", `provider-keys?${new URLSearchParams({ provider: provider.value, name: name.value })}`, secret.value.trim());
+          close();
+        } catch (problem) { trouble.textContent = problem.message; }
+      },
+    },
+    h("p", {}, "It is sealed for the host of its provider and shown to nobody any more, you included."),
+    field("Provider", provider), field("Name", name), field("The real key", secret), trouble,
+    h("p", { class: "row" }, h("button", { class: "main", type: "submit" }, "Seal it"), h("button", { type: "button", onclick: close }, "Cancel")));
+  });
+  return added;
+}
 
 export async function providers(main) {
   const [all, keys, rotations] = await Promise.all([get("providers"), maybe("provider-keys"), maybe("rotations")]);
@@ -8,15 +32,47 @@ export async function providers(main) {
   main.append(h("h1", {}, "Providers"));
   if (keys) {
     const under = new Map((rotations ?? []).filter((r) => r.step).map((r) => [r.provider_key, r.step]));
-    const kind = (state) => (state === "usable" ? "good" : state === "disabled" ? "faint" : state === "resting" ? "warn" : "bad");
-    main.append(h("h2", {}, "Provider keys"), table("Provider keys", ["Provider", "Name", "ID", "State", "Version", "Weight", "Rotation", "Since"], keys.map((k) => [
-      k.provider, k.name, h("code", {}, k.id), h("span", { class: kind(k.state) }, k.reason ? `${k.state}: ${k.reason}` : k.state), count(k.version), count(k.weight),
-      under.get(k.id) ?? "—", moment(k.created_at),
-    ]), [4, 5]));
+    const kind = (state) => (state === "usable" ? "good" : state === "disabled" ? "faint" : state === "cooling" ? "warn" : "bad");
+    const again = async (text) => {
+      say(text);
+      main.replaceChildren();
+      await providers(main);
+    };
+    const act = (label, k, doIt) => h("button", {
+      type: "button", "aria-label": `${label}: ${k.name} of ${k.provider}`,
+      onclick: trying(doIt),
+    }, label);
+    const steps = (k) => [
+      k.state === "quarantined" && act("Use again", k, async () => {
+        await call("POST", `provider-keys/${k.id}/release`);
+        await again(`${k.name} is used again`);
+      }),
+      k.state === "disabled" ? act("Enable", k, async () => {
+        await call("POST", `provider-keys/${k.id}/enable`);
+        await again(`${k.name} is in use again`);
+      }) : act("Disable", k, async () => {
+        const reason = await askReason("Disable", `Nothing goes out with ${k.name} of ${k.provider} any more, at once.`, "Disable");
+        if (!reason) return;
+        await call("POST", `provider-keys/${k.id}/disable`, { reason });
+        await again(`${k.name} is out of use`);
+      }),
+    ];
+    main.append(h("h2", {}, "Provider keys"),
+      h("p", { class: "row" }, h("button", {
+        type: "button",
+        onclick: async () => {
+          const added = await add(all);
+          if (added) await again(`${added.name} of ${added.provider} is sealed`);
+        },
+      }, "Add a provider key")),
+      table("Provider keys", ["Provider", "Name", "ID", "State", "Version", "Weight", "Rotation", "Since", "Do"], keys.map((k) => [
+        k.provider, k.name, h("code", {}, k.id), h("span", { class: kind(k.state) }, k.reason ? `${k.state}: ${k.reason}` : k.state), count(k.version), count(k.weight),
+        under.get(k.id) ?? "—", moment(k.created_at), h("span", { class: "row" }, steps(k)),
+      ]), [4, 5]));
   }
   main.append(h("h2", {}, "Providers with keys"), table("Providers with keys", ["Name", "Kind", "Address", "Keys"],
     used.map((p) => [p.name, p.kind, p.base_url, count(p.keys)]), [3]),
-  h("p", { class: "faint" }, `${count(all.length - used.length)} more are known and have no key: maskllm provider-key add NAME`));
+  h("p", { class: "faint" }, `${count(all.length - used.length)} more are known and have no key.`));
 }
 
 const day = 86400e3;

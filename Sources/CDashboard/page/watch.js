@@ -1,5 +1,5 @@
-import { call, get, listen, maybe, page } from "./api.js";
-import { count, dialog, dollars, field, h, link, moment, say, table } from "./dom.js";
+import { call, get, listen, page } from "./api.js";
+import { count, dollars, field, h, link, moment, say, table, trying } from "./dom.js";
 
 export const requestHeadings = ["Time", "Key", "Provider", "Model", "Status", "Outcome", "Tokens", "Dollars", "ms"];
 
@@ -33,90 +33,6 @@ export async function live(main, signal) {
   }, signal);
 }
 
-/** Asks for how long nobody is to be told of the like of an alert; whether somebody answered. */
-async function silence(alert) {
-  let isSet = false;
-  await dialog("Silence", (close) => {
-    const hours = h("select", {}, [[1, "an hour"], [4, "four hours"], [24, "a day"], [168, "a week"]].map(([n, text]) => h("option", { value: n }, text)));
-    const all = h("input", { type: "checkbox" });
-    const reason = h("input", { required: true, maxlength: 100, autocomplete: "off" });
-    const trouble = h("p", { class: "bad", role: "alert" });
-    return h("form", {
-      onsubmit: async (event) => {
-        event.preventDefault();
-        const until = `${new Date(Date.now() + Number(hours.value) * 3600e3).toISOString().slice(0, 19)}Z`;
-        try {
-          await call("PUT", `silences/${alert.act}-${Date.now().toString(36)}`, { act: alert.act, ...(all.checked ? {} : { subject: alert.subject }), until, reason: reason.value });
-          isSet = true;
-          close();
-        } catch (problem) { trouble.textContent = problem.message; }
-      },
-    },
-    h("p", {}, "Nobody is told meanwhile; it is written down and counted all the same."), field("For", hours),
-    h("p", {}, h("label", { class: "check" }, all, `${alert.act} of anything, not only of ${alert.subject}`)), field("Reason, for whoever reads the audit", reason), trouble,
-    h("p", { class: "row" }, h("button", { class: "main", type: "submit" }, "Silence"), h("button", { type: "button", onclick: close }, "Cancel")));
-  });
-  return isSet;
-}
-
-export async function alerts(main) {
-  const [all, channels, silences] = await Promise.all([get("alerts"), maybe("alert-channels"), maybe("silences")]);
-  const again = async (text) => {
-    say(text);
-    main.replaceChildren();
-    await alerts(main);
-  };
-  const order = { open: 0, acknowledged: 1, resolved: 2 };
-  all.sort((a, b) => order[a.state] - order[b.state] || b.last_at.localeCompare(a.last_at));
-  const change = (alert, word) => h("button", {
-    type: "button", "aria-label": `${word}: ${alert.title}`,
-    onclick: async () => {
-      try {
-        await call("POST", `alerts/${alert.id}/${word}`);
-        await again(`Alert ${alert.id}: ${word}d`);
-      } catch (problem) { say(problem.message, true); }
-    },
-  }, word);
-  const kinds = { critical: "bad", error: "bad", warning: "warn", info: "faint" };
-  main.append(h("h1", {}, "Alerts"),
-    table("Alerts", ["Last", "Severity", "State", "What", "Times", "Told", "Do"], all.slice(0, 200).map((a) => [
-      moment(a.last_at), h("span", { class: kinds[a.severity] }, a.severity), a.silenced ? `${a.state}, silenced` : a.state, a.title, count(a.count),
-      [...a.told, ...Object.entries(a.waiting).map(([name, why]) => `(${name}${why ? `: ${why}` : ""})`)].join(", ") || "nobody",
-      h("span", { class: "row" }, a.state === "open" && change(a, "acknowledge"), a.state !== "resolved" && change(a, "resolve"),
-        silences && a.state !== "resolved" && h("button", {
-          type: "button", "aria-label": `silence: ${a.title}`,
-          onclick: async () => { if (await silence(a)) await again(`Nobody is told of ${a.act} meanwhile`); },
-        }, "silence")),
-    ]), [4]));
-  if (silences?.length) {
-    main.append(h("h2", {}, "Silences"), table("Silences", ["Act", "Subject", "Until", "Reason", "Do"], silences.map((s) => [
-      s.act ?? "any", s.subject ?? "any", moment(s.until), s.reason,
-      h("button", {
-        type: "button", "aria-label": `End ${s.name}`,
-        onclick: async () => {
-          try {
-            await call("DELETE", `silences/${s.name}`);
-            await again(`${s.name} is over`);
-          } catch (problem) { say(problem.message, true); }
-        },
-      }, "End"),
-    ])));
-  }
-  if (!channels) return;
-  main.append(h("h2", {}, "Channels"), table("Channels", ["Name", "Kind", "Place", "From", "Waiting", "Trouble", "Do"], channels.map((c) => [
-    c.name, c.kind, c.place, c.severity, count(c.waiting), c.trouble ?? "—",
-    h("button", {
-      type: "button", "aria-label": `Test ${c.name}`,
-      onclick: async () => {
-        try {
-          await call("POST", `alert-channels/${c.name}/test`);
-          say(`${c.name} was told`);
-        } catch (problem) { say(problem.message, true); }
-      },
-    }, "Test"),
-  ]), [4]), h("p", { class: "faint" }, "Channels are set with the command line: maskllm alert-channel set."));
-}
-
 export async function audit(main) {
   const state = await get("audit/state");
   const verdict = h("p", {});
@@ -141,9 +57,10 @@ export async function audit(main) {
   main.append(h("h1", {}, "Audit"), verdict,
     h("p", { class: "row" }, h("button", {
       type: "button",
-      onclick: async () => {
-        try { show(await call("POST", "audit/verifications")); say("The record was followed from its beginning"); } catch (problem) { say(problem.message, true); }
-      },
+      onclick: trying(async () => {
+        show(await call("POST", "audit/verifications"));
+        say("The record was followed from its beginning");
+      }),
     }, "Verify now")),
     h("p", { class: "faint" }, "The log's first key, to be kept elsewhere: ", h("code", {}, state.first_public_key)),
     h("form", {
