@@ -72,7 +72,7 @@ extension AdminAPI {
       query.after = place
     }
     await flushActivity()
-    let found = try service.activity(query)
+    let found = try await service.activity(query)
     return (found, found.count == page.limit ? found.last.map { page.next($0.place.text) } : nil)
   }
 
@@ -111,13 +111,9 @@ extension AdminAPI {
         query.by.insert(member)
       }
     }
-    guard query.span != .minute || (query.key == nil && query.keys == nil && !query.by.contains(.key)) else {
-      throw Fault(
-        .invalidInput, "sums of minutes are of all keys together", hint: "ask for hours, or for the requests themselves")
-    }
     await flushActivity()
     let by = query.by
-    return try encode(try service.usage(query).map { UsageDocument($0, by) })
+    return try encode(try await service.usage(query).map { UsageDocument($0, by) })
   }
 }
 

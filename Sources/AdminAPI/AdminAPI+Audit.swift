@@ -18,17 +18,17 @@ extension AdminAPI {
     return Int64(number)
   }
 
-  func audit(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+  func audit(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     try allow(r, query: Self.auditFilters + ["number_above"] + Page.parameters)
     let page = try Page(r, usual: 50)
     let filter = try auditFilter(r)
     // From a number on they come in their order: what follows the log asks like that.
     if let from = try auditNumber(r.query["number_above"], from: 0) {
       guard page.after == nil else { throw Fault(.invalidInput, "'number_above' has no pages: ask from the last number on") }
-      let entries = try service.auditLog().entries(filter, after: from, limit: page.limit)
+      let entries = try await service.auditEntries(filter, after: from, limit: page.limit)
       return try encode(entries.map(AuditDocument.init))
     }
-    let entries = try service.auditLog().entries(
+    let entries = try await service.auditEntries(
       filter, before: try auditNumber(page.after, from: 1) ?? Int64.max, limit: page.limit)
     var response = try encode(entries.map(AuditDocument.init))
     if entries.count == page.limit, let last = entries.last { response.next = page.next("\(last.number)") }
@@ -36,7 +36,7 @@ extension AdminAPI {
   }
 
   /// The whole chain as what `maskllm audit verify` reads; with a filter or as CEF, what a log store takes.
-  func exportAudit(_ r: borrowing AdminRequest) throws(Fault) -> AdminResponse {
+  func exportAudit(_ r: borrowing AdminRequest) async throws(Fault) -> AdminResponse {
     try allow(r, query: Self.auditFilters + ["format"] + Page.parameters)
     let page = try Page(r, usual: Page.limitMax)
     let filter = try auditFilter(r)
@@ -45,14 +45,13 @@ extension AdminAPI {
       return format == "cef"
     }
     let after = try auditNumber(page.after, from: 1) ?? 0
-    let log = try service.auditLog()
     var response: AdminResponse
     if filter.isEmpty, isCEF != true {
-      let piece = try log.exported(after: after, limit: page.limit, at: service.now)
+      let piece = try service.auditLog().exported(after: after, limit: page.limit, at: service.now)
       response = AdminResponse(status: 200, body: piece.lines)
       response.next = piece.next.map { page.next("\($0)") }
     } else {
-      let entries = try log.entries(filter, after: after, limit: page.limit)
+      let entries = try await service.auditEntries(filter, after: after, limit: page.limit)
       let lines = entries.map { isCEF == true ? CommonEvent.line($0, version: version) : AuditExport.line($0) }
       response = AdminResponse(status: 200, body: lines.flatMap { $0 + [10] })
       if entries.count == page.limit, let last = entries.last { response.next = page.next("\(last.number)") }

@@ -48,7 +48,7 @@ extension AdminAPI {
       triggers = [name: known]
     }
     await flushActivity()
-    let verdicts = try service.replay(triggers, from: try moment(document.from) ?? Timestamp(milliseconds: 0))
+    let verdicts = try await service.replay(triggers, from: try moment(document.from) ?? Timestamp(milliseconds: 0))
     return try encode(
       verdicts.map { verdict in
         VerdictDocument(

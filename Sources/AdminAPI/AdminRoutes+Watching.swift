@@ -52,11 +52,11 @@ extension AdminAPI {
       "List what was done, the latest first; with `number_above`, those behind it in their order",
       gives: .list(AuditDocument.self),
       query: auditFilters + ["number_above"]
-    ) { (api, r, p) async throws(Fault) in try api.audit(r) },
+    ) { (api, r, p) async throws(Fault) in try await api.audit(r) },
     AdminRoute(
       .get, "audit/export", .read, .audit, "What was done as lines: the whole chain, to be verified; or what a filter finds",
       gives: .lines([jsonLines, "text/plain"]), query: auditFilters + ["format"]
-    ) { (api, r, p) async throws(Fault) in try api.exportAudit(r) },
+    ) { (api, r, p) async throws(Fault) in try await api.exportAudit(r) },
     AdminRoute(
       .get, "audit/state", .read, .audit, "How it stands with the record of what was done", gives: .one(AuditStateDocument.self)
     ) { (api, r, p) async throws(Fault) in try api.showAuditState(r) },

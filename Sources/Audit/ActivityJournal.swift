@@ -60,7 +60,7 @@ extension ActivitySegment {
   }
 }
 
-/// Reads what has been kept.
+/// A question about what has been kept.
 public struct ActivityQuery: Sendable {
   public var key: RecordID?
   /// Only of these; nil: of all, and of requests without a key.
@@ -83,28 +83,75 @@ public struct ActivityQuery: Sendable {
   public var after: ActivityPlace?
   public init() {}
 
+}
+
+/// Looks for what an `ActivityQuery` asks for, a piece of the record at a time: others go on in between.
+public struct ActivitySearch: Sendable {
+  private let query: ActivityQuery
+  private let provider: [UInt8]?
+  private let model: [UInt8]?
+  private let code: [UInt8]?
+  private var place: SegmentPlace? = .end
   /// The newest entries first; of one millisecond those that were kept last.
-  public func run(_ store: any Store) throws(Fault) -> [ActivityEntry] {
-    var found: [ActivityEntry] = []
-    let last = min(to, after?.start ?? to)
-    try store.forEachSegment(from: from, to: last) { segment in
-      // The loops' segments overlap in time: only one that is older as a whole than all we need can add nothing.
-      if found.count >= limit, segment.last < found[limit - 1].record.start { return true }
-      for entry in ActivityEncoding.decode(segment.records, of: segment.number) where matches(entry) { found.append(entry) }
-      found.sort { $0.place > $1.place }
-      if found.count > limit { found.removeLast(found.count - limit) }
-      return true
-    }
-    return found
+  public private(set) var found: [ActivityEntry] = []
+  public var isOver: Bool { place == nil }
+
+  /// A piece: so many bytes of records, or so many segments that are only looked at. One takes about 5 ms.
+  public static let bytesAtOnce = 1 << 20
+  public static let segmentsAtOnce = 5000
+
+  public init(_ query: ActivityQuery) {
+    self.query = query
+    (provider, model, code) = (
+      query.provider.map { Array($0.utf8) }, query.model.map { Array($0.utf8) }, query.code.map { Array($0.utf8) }
+    )
   }
 
-  private func matches(_ entry: ActivityEntry) -> Bool {
-    (key == nil || entry.record.key == key) && (keys == nil || entry.record.key.map { keys!.contains($0) } ?? false)
-      && (provider == nil || entry.provider == provider) && entry.record.start >= from
-      && (model == nil || entry.model == model) && (endpoint == nil || entry.record.endpoint == endpoint)
-      && (outcome == nil || entry.record.outcome == outcome) && (code == nil || entry.code == code)
-      && statuses?.contains(entry.record.status) != false
-      && (network == nil || entry.record.address.map { network!.contains($0) } ?? false)
-      && entry.record.start <= to && (after == nil || entry.place < after!)
+  /// Goes through one more piece.
+  public mutating func step(_ store: any Store, bytes bytesMax: Int = bytesAtOnce, segments: Int = segmentsAtOnce) throws(Fault) {
+    guard let before = place else { return }
+    var (found, bytes, isEnough) = (found, 0, false)
+    let rest = try store.forEachSegment(
+      before: before, from: query.from, to: min(query.to, query.after?.start ?? query.to), rows: segments
+    ) { segment in
+      // Those that come now have ended earlier still: none of their records is as new as the oldest that was found.
+      isEnough = found.count >= query.limit && segment.last < found[query.limit - 1].record.start
+      if !isEnough { take(segment, &found) }
+      bytes += segment.records.count
+      return !isEnough && bytes < bytesMax
+    }
+    (self.found, place) = (found, isEnough ? nil : rest)
+  }
+
+  private func take(_ segment: ActivitySegment, _ found: inout [ActivityEntry]) {
+    let bytes = segment.records
+    let count = found.count
+    var index = -1
+    ActivityEncoding.forEach(in: bytes) { record, provider, model, code in
+      index += 1
+      guard matches(record, bytes[provider], bytes[model], bytes[code]) else { return }
+      let place = ActivityPlace(start: record.start, segment: segment.number, index: index)
+      guard query.after.map({ place < $0 }) ?? true, count < query.limit || place > found[count - 1].place else { return }
+      // Texts are made of what matches only.
+      found.append(
+        ActivityEntry(
+          place: place, record: record, provider: String(decoding: bytes[provider], as: UTF8.self),
+          model: String(decoding: bytes[model], as: UTF8.self), code: String(decoding: bytes[code], as: UTF8.self)))
+    }
+    guard found.count > count else { return }
+    found.sort { $0.place > $1.place }
+    if found.count > query.limit { found.removeLast(found.count - query.limit) }
+  }
+
+  private func matches(
+    _ record: ActivityRecord, _ provider: ArraySlice<UInt8>, _ model: ArraySlice<UInt8>, _ code: ArraySlice<UInt8>
+  ) -> Bool {
+    (query.key == nil || record.key == query.key) && (query.keys == nil || record.key.map { query.keys!.contains($0) } ?? false)
+      && record.start >= query.from && record.start <= query.to && (query.endpoint == nil || record.endpoint == query.endpoint)
+      && (query.outcome == nil || record.outcome == query.outcome) && query.statuses?.contains(record.status) != false
+      && (self.provider == nil || provider.elementsEqual(self.provider!))
+      && (self.model == nil || model.elementsEqual(self.model!))
+      && (self.code == nil || code.elementsEqual(self.code!))
+      && (query.network == nil || record.address.map { query.network!.contains($0) } ?? false)
   }
 }

@@ -189,25 +189,45 @@ public struct AuditLog {
   public func entries(_ filter: AuditFilter = AuditFilter(), before number: Int64 = .max, limit: Int = .max) throws(Fault)
     -> [AuditEntry]
   {
+    try entries(filter, before: number, limit: limit, rows: .max).found
+  }
+
+  /// The same, looking at `rows` entries at most; the number to go on before, nil when there is nothing more to be found.
+  public func entries(_ filter: AuditFilter, before number: Int64, limit: Int, rows: Int) throws(Fault)
+    -> (found: [AuditEntry], next: Int64?)
+  {
     var found: [AuditEntry] = []
+    var (next, left): (Int64?, Int) = (nil, rows)
     try store.forEachAuditRow(before: number) { row in
+      next = nil
       // Clocks are set back now and then, by less than this.
       if let since = filter.since, row.at.milliseconds < since.milliseconds - 3_600_000 { return false }
       if filter.matches(row) { found.append(AuditEntry(row)) }
-      return found.count < limit
+      guard found.count < limit else { return false }
+      (next, left) = (row.number, left - 1)
+      return left > 0
     }
-    return found
+    return (found, left > 0 ? nil : next)
   }
 
   /// Those that match, in their order.
   public func entries(_ filter: AuditFilter = AuditFilter(), after number: Int64, limit: Int) throws(Fault) -> [AuditEntry] {
+    try entries(filter, after: number, limit: limit, rows: .max).found
+  }
+
+  /// The same, looking at `rows` entries at most; the number to go on after, nil when there is nothing more to be found.
+  public func entries(_ filter: AuditFilter, after number: Int64, limit: Int, rows: Int) throws(Fault)
+    -> (found: [AuditEntry], next: Int64?)
+  {
     var found: [AuditEntry] = []
-    guard limit > 0 else { return [] }
+    guard limit > 0 else { return ([], nil) }
+    var (next, left): (Int64?, Int) = (nil, rows)
     try store.forEachAuditRow(after: number) { row in
       if filter.matches(row) { found.append(AuditEntry(row)) }
-      return found.count < limit
+      (next, left) = (found.count < limit ? row.number : nil, left - 1)
+      return next != nil && left > 0
     }
-    return found
+    return (found, left > 0 ? nil : next)
   }
 
   /// The last entry as what is kept in a second place.

@@ -9,7 +9,13 @@ public struct UsageRollup: Sendable {
   public private(set) var upTo: Int64
   public var isEmpty: Bool { sums.isEmpty }
 
-  public init(upTo: Int64) { self.upTo = upTo }
+  /// Whether it is of minutes only, of each key on its own: what is never kept, since it would be as much as the requests are.
+  private let isByKeyAndMinute: Bool
+
+  public init(upTo: Int64) { (self.upTo, isByKeyAndMinute) = (upTo, false) }
+
+  /// Of minutes and keys, for whoever asks for them.
+  public init() { (upTo, isByKeyAndMinute) = (0, true) }
 
   private struct Kind: Hashable {
     let minute: Int64
@@ -60,7 +66,9 @@ public struct UsageRollup: Sendable {
       var place = UsageRow.Place(
         span: .minute, start: kind.minute, key: nil, provider: String(decoding: provider, as: UTF8.self),
         model: String(decoding: model, as: UTF8.self), endpoint: kind.endpoint, outcome: kind.outcome, status: kind.status)
+      if isByKeyAndMinute { place.key = kind.key }
       sums[place, default: UsageRow.Sums()] += sum
+      guard !isByKeyAndMinute else { continue }
       place.key = kind.key
       for span in [UsageRow.Span.hour, .day] {
         place.span = span
@@ -115,20 +123,40 @@ public struct UsageQuery: Sendable {
     public var failed: Int64 = 0
   }
 
+  /// Whether no sums are kept that answer it, and the requests themselves have to be summed up.
+  public var needsRequests: Bool { span == .minute && (key != nil || keys != nil || by.contains(.key)) }
+
   /// Lines in the order of their beginnings, within that the largest first. Throws `.invalidInput` where there are more than `limit`.
   public func run(_ store: any UsageStore, limit: Int) throws(Fault) -> [Line] {
-    var lines: [UsageRow.Place: Line] = [:]
+    var tally = Tally(self, limit: limit)
     try store.forEachUsage(span, from: from.milliseconds, to: to.milliseconds) { row in
-      guard matches(row.place) else { return true }
+      tally.add(row)
+      return !tally.isFull
+    }
+    return try tally.lines()
+  }
+
+  /// Puts rows together to what was asked for.
+  public struct Tally: Sendable {
+    private let query: UsageQuery
+    private let limit: Int
+    private var sums: [UsageRow.Place: Line] = [:]
+    /// Whether there are more lines than may be.
+    public var isFull: Bool { sums.count > limit }
+
+    public init(_ query: UsageQuery, limit: Int) { (self.query, self.limit) = (query, limit) }
+
+    public mutating func add(_ row: UsageRow) {
+      guard query.matches(row.place) else { return }
       var place = row.place
-      if !by.contains(.time) { place.start = 0 }
-      if !by.contains(.key) { place.key = nil }
-      if !by.contains(.provider) { place.provider = "" }
-      if !by.contains(.model) { place.model = "" }
-      if !by.contains(.endpoint) { place.endpoint = 0 }
-      if !by.contains(.outcome) { place.outcome = 0 }
+      if !query.by.contains(.time) { place.start = 0 }
+      if !query.by.contains(.key) { place.key = nil }
+      if !query.by.contains(.provider) { place.provider = "" }
+      if !query.by.contains(.model) { place.model = "" }
+      if !query.by.contains(.endpoint) { place.endpoint = 0 }
+      if !query.by.contains(.outcome) { place.outcome = 0 }
       place.status = 0
-      var line = lines[place] ?? Line(place: place)
+      var line = sums[place] ?? Line(place: place)
       line.sums += row.sums
       if row.place.outcome == Outcome.refused.rawValue {
         line.refused += row.sums.requests
@@ -137,22 +165,27 @@ public struct UsageQuery: Sendable {
       {
         line.failed += row.sums.requests
       }
-      lines[place] = line
-      return lines.count <= limit
+      sums[place] = line
     }
-    guard lines.count <= limit else {
-      throw Fault(.invalidInput, "the answer has more than \(limit) lines", hint: "ask for less time, or group by fewer members")
+
+    /// As `run` says.
+    public func lines() throws(Fault) -> [Line] {
+      guard !isFull else {
+        throw Fault(
+          .invalidInput, "the answer has more than \(limit) lines", hint: "ask for less time, or group by fewer members")
+      }
+      return sums.values.sorted {
+        ($0.place.start, $1.sums.requests, $0.place.key ?? Self.noKey, $0.place.model)
+          < ($1.place.start, $0.sums.requests, $1.place.key ?? Self.noKey, $1.place.model)
+      }
     }
-    return lines.values.sorted {
-      ($0.place.start, $1.sums.requests, $0.place.key ?? Self.noKey, $0.place.model)
-        < ($1.place.start, $0.sums.requests, $1.place.key ?? Self.noKey, $1.place.model)
-    }
+
+    private static let noKey = RecordID(high: 0, low: 0)
   }
 
-  private static let noKey = RecordID(high: 0, low: 0)
-
   private func matches(_ place: UsageRow.Place) -> Bool {
-    (key == nil || place.key == key) && (keys == nil || place.key.map { keys!.contains($0) } ?? false)
+    place.start >= from.milliseconds && place.start < to.milliseconds && (key == nil || place.key == key)
+      && (keys == nil || place.key.map { keys!.contains($0) } ?? false)
       && (provider == nil || place.provider == provider) && (model == nil || place.model == model)
   }
 }

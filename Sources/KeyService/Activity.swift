@@ -89,14 +89,26 @@ extension KeyService {
     rollup = sums
   }
 
-  /// The sums that are asked for, at most 10,000 lines.
-  public func usage(_ query: UsageQuery) throws(Fault) -> [UsageQuery.Line] {
+  /// The sums that are asked for, at most 10,000 lines. Minutes of single keys are summed up from the requests, in pieces, while everything
+  /// goes on.
+  public func usage(_ query: UsageQuery) async throws(Fault) -> [UsageQuery.Line] {
+    let limit = 10_000
+    if query.needsRequests {
+      var tally = UsageQuery.Tally(query, limit: limit)
+      var minutes = UsageRollup()
+      try await forEachSegment(from: query.from) { segment in
+        guard !tally.isFull else { return }
+        minutes.take(segment)
+        for row in minutes.drain() { tally.add(row) }
+      }
+      return try tally.lines()
+    }
     if rollup == nil {
       rollup = try freshRollup()
       try catchUp(before: .max)
     }
     try keepUsage()
-    return try query.run(store, limit: 10_000)
+    return try query.run(store, limit: limit)
   }
 
   /// Erases a part of what is kept for longer than is wanted: some segments at a time, so that nothing waits for it. Whether there is more.
@@ -121,7 +133,31 @@ extension KeyService {
     try store.blob(SpoolMark.name(loop)).flatMap { SpoolMark($0) }
   }
 
-  public func activity(_ query: ActivityQuery) throws(Fault) -> [ActivityEntry] { try query.run(store) }
+  /// What is asked for, the newest first. Goes through the record in pieces, while everything goes on.
+  public func activity(_ query: ActivityQuery) async throws(Fault) -> [ActivityEntry] {
+    var search = ActivitySearch(query)
+    while true {
+      try search.step(store)
+      if search.isOver { return search.found }
+      try await breathe()
+    }
+  }
+
+  /// Goes through what was kept and has records at `from` or later, in the order in which it was, in pieces, while everything goes on.
+  func forEachSegment(from: Timestamp, _ body: (ActivitySegment) throws(Fault) -> Void) async throws(Fault) {
+    var place: Int64? = 0
+    while let after = place {
+      var bytes = 0
+      var segments: [ActivitySegment] = []
+      place = try store.forEachSegment(after: after, from: from, rows: ActivitySearch.segmentsAtOnce) { segment in
+        segments.append(segment)
+        bytes += segment.records.count
+        return bytes < ActivitySearch.bytesAtOnce
+      }
+      for segment in segments { try body(segment) }
+      if place != nil { try await breathe() }
+    }
+  }
 
   /// Writes down that a real key is about to leave.
   public func noteRelease(of key: RecordID, providerKey: RecordID, provider: String, to address: NetworkAddress?) throws(Fault) {

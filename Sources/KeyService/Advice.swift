@@ -273,25 +273,16 @@ extension KeyService {
     guard (1...Self.adviceDaysMax).contains(days) else {
       throw Fault(.invalidInput, "the days are no number from 1 to \(Self.adviceDaysMax)")
     }
-    let from = clock.now.milliseconds - Int64(days) * 86_400_000
-    var after: Int64 = 0
-    while true {
-      var count = 0
-      try store.forEachSegment(after: after) { segment in
-        (after, count) = (segment.number, count + 1)
-        guard segment.last.milliseconds >= from else { return count < 200 }
-        let bytes = segment.records
-        var names: [ArraySlice<UInt8>: String] = [:]
-        ActivityEncoding.forEach(in: bytes) { record, provider, model, _ in
-          guard record.outcome != .refused, record.start.milliseconds >= from else { return }
-          let name = names[bytes[provider]] ?? String(decoding: bytes[provider], as: UTF8.self)
-          names[bytes[provider]] = name
-          body(record, name, model, bytes)
-        }
-        return count < 50
+    let from = Timestamp(milliseconds: clock.now.milliseconds - Int64(days) * 86_400_000)
+    try await forEachSegment(from: from) { segment in
+      let bytes = segment.records
+      var names: [ArraySlice<UInt8>: String] = [:]
+      ActivityEncoding.forEach(in: bytes) { record, provider, model, _ in
+        guard record.outcome != .refused, record.start >= from else { return }
+        let name = names[bytes[provider]] ?? String(decoding: bytes[provider], as: UTF8.self)
+        names[bytes[provider]] = name
+        body(record, name, model, bytes)
       }
-      if count == 0 { return }
-      try await breathe()
     }
   }
 }

@@ -82,6 +82,8 @@ public final class KeyService: @unchecked Sendable {
   var engine: TriggerEngine?
   /// The number of the last segment that was judged.
   var judgedUpTo: Int64 = 0
+  /// The same as it was last written down.
+  var keptUpTo: Int64 = 0
   var pendingVerdicts: [Verdict] = []
   var auditWatch = AuditWatch()
   /// In which minute each caller was last seen to ask for what is not theirs.

@@ -36,6 +36,7 @@ public protocol Outside: Sendable {
   func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int
   /// Whether the provider answers at all, without any credential; returns what its clock says. Throws `.unavailable`.
   func reach(_ provider: Provider) async throws(Fault) -> Timestamp?
+  /// Lets others go on for so long; 0: those that are ready.
   func pause(milliseconds: Int) async throws(Fault)
   /// Runs a program of the hooks folder with `input` on its standard input; throws when it fails. Returns what it wrote.
   func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8]

@@ -49,6 +49,7 @@ extension KeyService {
     for (id, body) in rows { profiles[id] = try? JSONDecoder().decode(KeyProfile.self, from: Data(body)) }
     var engine = TriggerEngine(allTriggers(), profiles: profiles)
     var last = upTo
+    keptUpTo = upTo
     try store.forEachSegment(after: upTo) { segment in
       pendingVerdicts += judge(segment, &engine)
       last = segment.number
@@ -164,13 +165,14 @@ extension KeyService {
 
   // MARK: replay
 
-  /// What `triggers` would have said of the record since `from`, learning from all of it. Nothing is done.
-  public func replay(_ triggers: [String: Trigger], from: Timestamp) throws(Fault) -> [Verdict] {
+  /// What `triggers` would have said of the record since `from`, learning from all of it. Nothing is done. Goes through the record in
+  /// pieces, while everything goes on.
+  public func replay(_ triggers: [String: Trigger], from: Timestamp) async throws(Fault) -> [Verdict] {
     _ = try requireVault()
     for trigger in triggers.values { try trigger.validate() }
     var engine = TriggerEngine(triggers)
     var verdicts: [Verdict] = []
-    var leaks = try auditLog().entries(AuditFilter(act: "event.leaked"))
+    var leaks = try await auditEntries(AuditFilter(act: "event.leaked"))
     func takeLeaks(until moment: Timestamp) {
       while let leak = leaks.last, leak.at <= moment {
         leaks.removeLast()
@@ -178,10 +180,9 @@ extension KeyService {
         verdicts += engine.takeLeak(of: id, place: leak.details["place"] ?? "", at: leak.at, facts)
       }
     }
-    try store.forEachSegment(after: 0) { segment in
+    try await forEachSegment(from: Timestamp(milliseconds: 0)) { segment in
       takeLeaks(until: segment.first)
       verdicts += judge(segment, &engine)
-      return true
     }
     takeLeaks(until: .distantFuture)
     verdicts += engine.advance(to: clock.now, keys: keys.keys, facts)
@@ -205,7 +206,8 @@ extension KeyService {
   }
 
   public func keepProfiles() throws(Fault) {
-    guard let changed = engine?.changed, !changed.isEmpty else { return }
+    // Where no profile changes, how far the record was judged is kept now and then: a start goes on from there.
+    guard let changed = engine?.changed, !changed.isEmpty || judgedUpTo - keptUpTo >= 100 else { return }
     var rows: [(id: RecordID, body: [UInt8])] = []
     for id in changed {
       guard let profile = engine?.profiles[id], let body = try? JSONEncoder().encode(profile) else { continue }
@@ -213,5 +215,6 @@ extension KeyService {
     }
     try store.save(profiles: rows, upTo: judgedUpTo)
     engine?.keptAll()
+    keptUpTo = judgedUpTo
   }
 }

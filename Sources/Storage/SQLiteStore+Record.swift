@@ -65,13 +65,46 @@ extension SQLiteStore {
     ) { r in body(ActivitySegment(r)) }
   }
 
-  public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
+  // Records of what is not asked for are not read: CASE is evaluated before they are.
+
+  public func forEachSegment(after number: Int64, from: Timestamp, rows: Int, _ body: (ActivitySegment) -> Bool) throws(Fault)
+    -> Int64?
+  {
+    var (seen, place, isCut) = (0, number, false)
     try database.query(
-      "SELECT number, first_ms, last_ms, count, records FROM activity WHERE last_ms >= ?1 AND first_ms <= ?2 ORDER BY number DESC",
-      [.integer(from.milliseconds), .integer(to.milliseconds)]
+      """
+      SELECT number, first_ms, last_ms, count, CASE WHEN last_ms >= ?2 THEN records END FROM activity
+      WHERE number > ?1 ORDER BY number LIMIT ?3
+      """, [.integer(number), .integer(from.milliseconds), .integer(Int64(rows))]
     ) { r in
-      body(ActivitySegment(r))
+      let segment = ActivitySegment(r)
+      (seen, place) = (seen + 1, segment.number)
+      isCut = segment.last >= from && !body(segment)
+      return !isCut
     }
+    return isCut || seen == rows ? place : nil
+  }
+
+  public func forEachSegment(
+    before place: SegmentPlace, from: Timestamp, to: Timestamp, rows: Int, _ body: (ActivitySegment) -> Bool
+  ) throws(Fault) -> SegmentPlace? {
+    var (seen, place, isCut) = (0, place, false)
+    try database.query(
+      """
+      SELECT number, first_ms, last_ms, count, CASE WHEN first_ms <= ?4 THEN records END FROM activity
+      WHERE (last_ms, number) < (?1, ?2) AND last_ms >= ?3 ORDER BY last_ms DESC, number DESC LIMIT ?5
+      """,
+      [
+        .integer(place.last.milliseconds), .integer(place.number), .integer(from.milliseconds), .integer(to.milliseconds),
+        .integer(Int64(rows)),
+      ]
+    ) { r in
+      let segment = ActivitySegment(r)
+      (seen, place) = (seen + 1, SegmentPlace(last: segment.last, number: segment.number))
+      isCut = segment.first <= to && !body(segment)
+      return !isCut
+    }
+    return isCut || seen == rows ? place : nil
   }
 
   // MARK: answers

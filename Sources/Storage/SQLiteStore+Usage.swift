@@ -72,7 +72,7 @@ extension SQLiteStore {
 
   public func segmentBytes() throws(Fault) -> Int64 {
     var sum: Int64 = 0
-    try database.query("SELECT coalesce(sum(length(records)), 0) FROM activity") { r in
+    try database.query("SELECT bytes FROM activity_size") { r in
       sum = r[0].integer ?? 0
       return false
     }

@@ -115,6 +115,22 @@ enum Schema {
       "CREATE INDEX capture_key ON capture(key_id)",
       "PRAGMA user_version = 11",
     ],
+    // How much there is of activity is known without looking at all of it.
+    [
+      "CREATE TABLE activity_size(one INTEGER PRIMARY KEY CHECK(one = 1), bytes INTEGER NOT NULL) STRICT",
+      "INSERT INTO activity_size(one, bytes) SELECT 1, coalesce(sum(length(records)), 0) FROM activity",
+      """
+      CREATE TRIGGER activity_added AFTER INSERT ON activity BEGIN
+        UPDATE activity_size SET bytes = bytes + length(new.records);
+      END
+      """,
+      """
+      CREATE TRIGGER activity_erased AFTER DELETE ON activity BEGIN
+        UPDATE activity_size SET bytes = bytes - length(old.records);
+      END
+      """,
+      "PRAGMA user_version = 12",
+    ],
   ]
 
   static func migrate(_ database: Database) throws(Fault) {

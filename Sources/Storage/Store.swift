@@ -169,6 +169,15 @@ public struct ActivitySegment: Sendable {
   }
 }
 
+/// Where a segment stands among all by when its last record began.
+public struct SegmentPlace: Sendable, Equatable {
+  public var last: Timestamp
+  public var number: Int64
+  public init(last: Timestamp, number: Int64) { (self.last, self.number) = (last, number) }
+  /// Behind all that there are.
+  public static let end = SegmentPlace(last: .distantFuture, number: .max)
+}
+
 /// What is kept. A write has happened durably when its call returns; each call is one transaction.
 ///
 /// Calls between `begin` and `commit` are one transaction together.
@@ -253,8 +262,14 @@ public protocol Store: UsageStore, AlertStore, CaptureStore {
   func append(_ segment: ActivitySegment) throws(Fault) -> Int64
   /// Segments with a number above `number`, in the order in which they were kept, as long as `body` returns true.
   func forEachSegment(after number: Int64, _ body: (ActivitySegment) -> Bool) throws(Fault)
-  /// Segments with records in [from, to], the newest first, as long as `body` returns true.
-  func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault)
+  /// The same of those with records at `from` or later. Looks at `rows` segments at most, so that it takes a moment only; returns
+  /// the number to go on after, nil when there are no more.
+  func forEachSegment(after number: Int64, from: Timestamp, rows: Int, _ body: (ActivitySegment) -> Bool) throws(Fault) -> Int64?
+  /// Segments before `place` with records in [from, to], those whose last record began last first, as long as `body` returns true.
+  /// Looks at `rows` segments at most; returns the place to go on before, nil when there are no more.
+  func forEachSegment(
+    before place: SegmentPlace, from: Timestamp, to: Timestamp, rows: Int, _ body: (ActivitySegment) -> Bool
+  ) throws(Fault) -> SegmentPlace?
 
   /// Throws `.storage` when the store is damaged.
   func verify() throws(Fault)

@@ -73,6 +73,16 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
   @discardableResult
   public func execute(_ call: @escaping @Sendable () -> Void) -> Bool { handOver(.call(call)) }
 
+  /// Has everything that is ready go first: what works for long asks for a turn every few milliseconds. Throws `.cancelled` when all
+  /// waits have been ended. On the loop's thread.
+  public func turn() async throws(IOFailure) {
+    if isCancelled { throw .cancelled }
+    // Through the door of other threads, which is looked at after the sockets have been.
+    unsafe await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+      execute { unsafe continuation.resume() }
+    }
+  }
+
   public var isCurrent: Bool { threadBits.load(ordering: .relaxed) == UInt(pthread_self()) }
 
   private func push(_ job: UnownedJob) {

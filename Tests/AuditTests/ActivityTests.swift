@@ -6,6 +6,13 @@ import TestSupport
 import Testing
 
 struct ActivityTests {
+  /// All that is found, in pieces that are as small as they can be.
+  private func run(_ query: ActivityQuery, _ store: MemoryStore) throws -> [ActivityEntry] {
+    var search = ActivitySearch(query)
+    while !search.isOver { try search.step(store, bytes: 1, segments: 1) }
+    return search.found
+  }
+
   private func record(_ n: Int) -> ActivityRecord {
     var r = ActivityRecord(start: Timestamp(milliseconds: 1_800_000_000_000 + Int64(n)))
     r.key = n % 3 == 0 ? nil : RecordID(n % 2 == 0 ? "AAAAAAAAAAAA" : "BBBBBBBBBBBB")
@@ -81,18 +88,79 @@ struct ActivityTests {
     var query = ActivityQuery()
     query.limit = 10
     #expect(
-      try query.run(store).map { $0.record.start.milliseconds - 1_800_000_000_000 }
+      try run(query, store).map { $0.record.start.milliseconds - 1_800_000_000_000 }
         == Array((90..<100).reversed()).map(Int64.init))
     query.provider = "openai"
     #expect(
-      try query.run(store).map { $0.record.start.milliseconds % 1000 } == Array(stride(from: 98, to: 78, by: -2)).map(Int64.init))
+      try run(query, store).map { $0.record.start.milliseconds % 1000 } == Array(stride(from: 98, to: 78, by: -2)).map(Int64.init)
+    )
     query.key = RecordID("AAAAAAAAAAAA")
     query.limit = 1000
-    #expect(try query.run(store).allSatisfy { $0.record.key == query.key })
+    #expect(try run(query, store).allSatisfy { $0.record.key == query.key })
     query = ActivityQuery()
     query.from = Timestamp(milliseconds: 1_800_000_000_010)
     query.to = Timestamp(milliseconds: 1_800_000_000_019)
-    #expect(try query.run(store).count == 10)
+    #expect(try run(query, store).count == 10)
+  }
+
+  @Test("a search finds what looking at each record finds, page by page, and stops where nothing newer can come") func search()
+    throws
+  {
+    let store = MemoryStore()
+    var r = SeededRandomness(seed: 3)
+    var all: [ActivityEntry] = []
+    for number in 1...60 {
+      var batch = ActivityBatch()
+      for _ in 0..<Int.random(in: 1..<9, using: &r) {
+        // As segments of several loops do, they overlap; some requests took long.
+        let n = 200 + number * 3 + Int.random(in: -20...0, using: &r) - (Int.random(in: 0..<30, using: &r) == 0 ? 150 : 0)
+        batch.append(
+          record(n), provider: Array(["openai", "anthropic"].randomElement(using: &r)!.utf8).span,
+          model: Array(["a", "b", ""].randomElement(using: &r)!.utf8).span, code: Bool.random(using: &r) ? "" : "revoked_key")
+      }
+      let segment = batch.take()
+      let kept = try store.append(try #require(segment))
+      all += ActivityEncoding.decode(try #require(segment).records, of: kept)
+    }
+    all.sort { $0.place > $1.place }
+    for _ in 0..<60 {
+      var query = ActivityQuery()
+      query.limit = Int.random(in: 1..<60, using: &r)
+      if Bool.random(using: &r) { query.provider = "openai" }
+      if Bool.random(using: &r) { query.model = ["a", ""].randomElement(using: &r) }
+      if Int.random(in: 0..<3, using: &r) == 0 { query.code = "revoked_key" }
+      if Int.random(in: 0..<3, using: &r) == 0 { query.outcome = Outcome.allCases.randomElement(using: &r) }
+      if Int.random(in: 0..<3, using: &r) == 0 {
+        query.from = Timestamp(milliseconds: 1_800_000_000_200 + Int64.random(in: 0..<200, using: &r))
+      }
+      if Int.random(in: 0..<3, using: &r) == 0 {
+        query.to = Timestamp(milliseconds: 1_800_000_000_200 + Int64.random(in: 0..<200, using: &r))
+      }
+      let wanted = all.filter { entry in
+        (query.provider == nil || entry.provider == query.provider) && (query.model == nil || entry.model == query.model)
+          && (query.code == nil || entry.code == query.code) && (query.outcome == nil || entry.record.outcome == query.outcome)
+          && entry.record.start >= query.from && entry.record.start <= query.to
+      }
+      var pages: [ActivityEntry] = []
+      while true {
+        var search = ActivitySearch(query)
+        let (bytes, segments) = (Int.random(in: 1..<2000, using: &r), Int.random(in: 1..<50, using: &r))
+        while !search.isOver { try search.step(store, bytes: bytes, segments: segments) }
+        pages += search.found
+        guard search.found.count == query.limit else { break }
+        query.after = search.found.last?.place
+      }
+      #expect(pages.map(\.place.text) == wanted.map(\.place.text))
+    }
+    // The newest few of many are in the newest segments.
+    var (query, steps) = (ActivityQuery(), 0)
+    query.limit = 5
+    var search = ActivitySearch(query)
+    while !search.isOver {
+      try search.step(store, segments: 1)
+      steps += 1
+    }
+    #expect(steps < 30)
   }
 
   @Test("of one millisecond the newest request comes first") func ties() throws {
@@ -103,7 +171,7 @@ struct ActivityTests {
     }
     let segment = batch.take()
     _ = try store.append(try #require(segment))
-    #expect(try ActivityQuery().run(store).map(\.model) == ["third", "second", "first"])
+    #expect(try run(ActivityQuery(), store).map(\.model) == ["third", "second", "first"])
   }
 
   @Test("a batch is bounded and counts what it lost") func bounded() {

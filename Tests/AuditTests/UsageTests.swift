@@ -48,6 +48,41 @@ struct UsageTests {
     )
   }
 
+  @Test("minutes of keys, summed up from requests, are those of all keys when they are put together, and of each what it did")
+  func minutesByKey() throws {
+    let segments = segments()
+    try kept(segments)
+    var query = UsageQuery()
+    query.span = .minute
+    (query.from, query.to) = (Timestamp(milliseconds: midnight - 3_600_000), Timestamp(milliseconds: midnight + 600_000))
+    func summedUp(_ query: UsageQuery) throws -> [UsageQuery.Line] {
+      var (rollup, tally) = (UsageRollup(), UsageQuery.Tally(query, limit: 1000))
+      for segment in segments {
+        rollup.take(segment)
+        for row in rollup.drain() { tally.add(row) }
+      }
+      return try tally.lines()
+    }
+    let together = try query.run(store, limit: 1000).map { [$0.place.start, $0.sums.requests, $0.refused, $0.sums.nanoDollars] }
+    #expect(try summedUp(query).map { [$0.place.start, $0.sums.requests, $0.refused, $0.sums.nanoDollars] } == together)
+    #expect(!together.isEmpty && !query.needsRequests)
+    query.by = [.time, .key]
+    #expect(query.needsRequests)
+    for key in ["AAAAAAAAAAAA", "BBBBBBBBBBBB"] {
+      var wanted: [Int64: Int64] = [:]
+      for segment in segments {
+        ActivityEncoding.forEach(in: segment.records) { record, _, _, _ in
+          let minute = record.start.milliseconds / 60_000 * 60_000
+          guard record.key == RecordID(key), minute >= query.from.milliseconds, minute < query.to.milliseconds else { return }
+          wanted[minute, default: 0] += 1
+        }
+      }
+      query.key = RecordID(key)
+      let lines = try summedUp(query)
+      #expect(Dictionary(uniqueKeysWithValues: lines.map { ($0.place.start, $0.sums.requests) }) == wanted)
+    }
+  }
+
   @Test("minutes, hours and days each sum up to what the requests do") func sums() throws {
     let segments = segments()
     try kept(segments)

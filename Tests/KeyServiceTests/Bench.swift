@@ -24,6 +24,22 @@ struct Bench {
   }
 }
 
+/// An outside where nobody answers, but for what a test says.
+protocol Alone: Outside {}
+
+extension Alone {
+  private var nobody: Fault { Fault(.unavailable, "nobody is there") }
+  func call(_ request: OutboundRequest) async throws(Fault) -> OutboundAnswer { throw nobody }
+  func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8] { throw nobody }
+  func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { throw nobody }
+  func reach(_ provider: Provider) async throws(Fault) -> Timestamp? { throw nobody }
+  func pause(milliseconds: Int) async throws(Fault) {}
+  func mail(_ message: MailMessage) async throws(Fault) { throw nobody }
+  func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { throw nobody }
+  func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) { throw nobody }
+  func mount(_ files: [(name: String, content: [UInt8])], in folder: String, mode: UInt32) async throws(Fault) { throw nobody }
+}
+
 /// Remembers the last snapshot that was taken into force, as if by two loops.
 final class InForce: SnapshotSink {
   static let loops = 2

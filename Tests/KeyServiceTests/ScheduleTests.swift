@@ -12,25 +12,17 @@ import Vault
 
 struct ScheduleTests: AtBench {
   /// Remembers what was written where, and fails when told to.
-  private final class Files: Outside {
+  private final class Files: Alone {
     struct State {
       var written: [(path: String, content: [UInt8], mode: UInt32)] = []
       var isFailing = false
     }
     let state = Mutex(State())
-    func call(_ request: OutboundRequest) async throws(Fault) -> OutboundAnswer { throw Fault(.unavailable, "nobody is there") }
-    func tokenLine(for credential: Credential, authorityFile: String?) async throws(Fault) -> [UInt8] { [] }
-    func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { 200 }
-    func reach(_ provider: Provider) async throws(Fault) -> Timestamp? { nil }
-    func pause(milliseconds: Int) async throws(Fault) {}
-    func mail(_ message: MailMessage) async throws(Fault) { throw Fault(.unavailable, "nowhere") }
-    func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { [] }
     func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) {
       let isFailing = state.withLock { $0.isFailing }
       if isFailing { throw Fault(.system, "the disk is full") }
       state.withLock { $0.written.append((path, content, mode)) }
     }
-    func mount(_ files: [(name: String, content: [UInt8])], in folder: String, mode: UInt32) async throws(Fault) {}
     var last: [UInt8]? { state.withLock { $0.written.last.map { Array($0.content.dropLast()) } } }
     var count: Int { state.withLock { $0.written.count } }
     func fail(_ isFailing: Bool) { state.withLock { $0.isFailing = isFailing } }

@@ -1,9 +1,10 @@
 import Domain
 import FoundationEssentials
 import Primitives
-import Storage
 import TestSupport
 import Testing
+
+@testable import Storage
 
 struct SQLiteStoreTests {
   /// A fresh directory that goes with the test.
@@ -52,11 +53,75 @@ struct SQLiteStoreTests {
     #expect(try store.blob("c") == nil)
     #expect(try store.maskedKeys() == [row("AAAAAAAAAAAA")])
     var segments = 0
-    try store.forEachSegment(from: Timestamp(milliseconds: 9), to: Timestamp(milliseconds: 9)) { segment in
+    try store.forEachSegment(after: 0) { segment in
       segments += segment.count
       return true
     }
     #expect(segments == 2)
+  }
+
+  @Test("segments are gone through in pieces, both ways, and none twice or not at all") func pieces() throws {
+    let store = try create(Folder())
+    var r = SeededRandomness(seed: 7)
+    var all: [ActivitySegment] = []
+    for _ in 0..<300 {
+      let last = Int64.random(in: 1000..<1100, using: &r)
+      var segment = ActivitySegment(
+        first: Timestamp(milliseconds: last - Int64.random(in: 0..<50, using: &r)), last: Timestamp(milliseconds: last), count: 1,
+        records: [1, 2, 3])
+      segment.number = try store.append(segment)
+      all.append(segment)
+    }
+    for _ in 0..<50 {
+      let bounds = [Int64.random(in: 950..<1110, using: &r), Int64.random(in: 950..<1110, using: &r)].sorted()
+      let (from, to) = (Timestamp(milliseconds: bounds[0]), Timestamp(milliseconds: bounds[1]))
+      let (rows, most) = (Int.random(in: 1..<20, using: &r), Int.random(in: 1..<20, using: &r))
+      var seen: [Int64] = []
+      func take(_ segment: ActivitySegment, _ taken: inout Int) -> Bool {
+        #expect(segment.records == [1, 2, 3])
+        seen.append(segment.number)
+        taken += 1
+        return taken < most
+      }
+      var place: SegmentPlace? = .end
+      while let before = place {
+        var taken = 0
+        place = try store.forEachSegment(before: before, from: from, to: to, rows: rows) { take($0, &taken) }
+        #expect(taken <= rows && taken <= most)
+      }
+      #expect(
+        seen
+          == all.filter { $0.last >= from && $0.first <= to }.sorted { ($0.last, $0.number) > ($1.last, $1.number) }.map(\.number)
+      )
+      seen = []
+      var number: Int64? = 0
+      while let after = number {
+        var taken = 0
+        number = try store.forEachSegment(after: after, from: from, rows: rows) { take($0, &taken) }
+        #expect(taken <= rows && taken <= most)
+      }
+      #expect(seen == all.filter { $0.last >= from }.map(\.number))
+    }
+  }
+
+  @Test("how much there is of activity is known, also in a store from before that was counted") func size() throws {
+    let folder = Folder()
+    do {
+      let store = try create(folder)
+      for n in 1...10 {
+        let moment = Timestamp(milliseconds: Int64(n))
+        _ = try store.append(
+          ActivitySegment(first: moment, last: moment, count: 1, records: [UInt8](repeating: 7, count: 100 * n)))
+      }
+      #expect(try store.segmentBytes() == 5500)
+      #expect(try store.deleteOldestSegments(bytes: 250, limit: 10) == 2)
+      #expect(try store.deleteSegments(before: Timestamp(milliseconds: 5), limit: 10) == 2)
+      #expect(try store.segmentBytes() == 4500)
+      for statement: StaticString in [
+        "DROP TRIGGER activity_added", "DROP TRIGGER activity_erased", "DROP TABLE activity_size", "PRAGMA user_version = 11",
+      ] { try store.database.run(statement) }
+    }
+    #expect(try open(folder).segmentBytes() == 4500)
   }
 
   @Test("a second process cannot take the directory, and can after the first has gone") func lock() throws {

@@ -262,10 +262,29 @@ public final class MemoryStore: Store, Sendable {
   public func deleteAnswers(before moment: Timestamp) throws(Fault) {
     try write { state in state.answers = state.answers.filter { $0.value.at >= moment } }
   }
-  public func forEachSegment(from: Timestamp, to: Timestamp, _ body: (ActivitySegment) -> Bool) throws(Fault) {
-    for segment in state.withLock({ $0.segments }).reversed() where segment.last >= from && segment.first <= to {
-      if !body(segment) { return }
+  public func forEachSegment(after number: Int64, from: Timestamp, rows: Int, _ body: (ActivitySegment) -> Bool) throws(Fault)
+    -> Int64?
+  {
+    let left = state.withLock { $0.segments.filter { $0.number > number } }
+    for (i, segment) in left.enumerated() {
+      if segment.last >= from, !body(segment) { return segment.number }
+      if i + 1 == rows { return segment.number }
     }
+    return nil
+  }
+  public func forEachSegment(
+    before place: SegmentPlace, from: Timestamp, to: Timestamp, rows: Int, _ body: (ActivitySegment) -> Bool
+  ) throws(Fault) -> SegmentPlace? {
+    let left = state.withLock { state in
+      state.segments.filter { $0.last >= from && ($0.last, $0.number) < (place.last, place.number) }
+        .sorted { ($0.last, $0.number) > ($1.last, $1.number) }
+    }
+    for (i, segment) in left.enumerated() {
+      let here = SegmentPlace(last: segment.last, number: segment.number)
+      if segment.first <= to, !body(segment) { return here }
+      if i + 1 == rows { return here }
+    }
+    return nil
   }
   public func documents() throws(Fault) -> [DocumentRow] { state.withLock { $0.documents } }
   public func editDocuments(_ edit: @Sendable (inout [DocumentRow]) -> Void) { state.withLock { edit(&$0.documents) } }

@@ -36,6 +36,22 @@ struct EventLoopTests {
     #expect(!loop.execute { Issue.record("run after the end") })
   }
 
+  @Test("a turn lets go first what is ready, and none is given once all waits have been ended") func turn() {
+    let loop = EventLoop()
+    let seen = Mutex<[String]>([])
+    loop.run {
+      loop.execute { seen.withLock { $0.append("other") } }
+      for _ in 0..<2 {
+        do throws(IOFailure) {
+          try await loop.turn()
+          seen.withLock { $0.append("on") }
+        } catch { seen.withLock { $0.append("\(error)") } }
+        loop.cancelAll()
+      }
+    }
+    #expect(seen.withLock { $0 } == ["other", "on", "cancelled"])
+  }
+
   @Test("a closed file has no events any more, also while a program that is being started holds a copy of it") func closed()
     throws
   {
