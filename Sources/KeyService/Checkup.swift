@@ -26,7 +26,7 @@ extension KeyService {
   public func checkUp() async -> [Check] {
     var checks: [Check] = []
     do throws(Fault) {
-      try store.verify()
+      try await outside.offLoop(store.inspection())
       checks.append(Check("store", .good, "its pages and indexes are whole"))
     } catch { checks.append(Check("store", .bad, error.message, mend: "restore a backup: maskllm restore --replace < backup")) }
     guard !isSealed else {

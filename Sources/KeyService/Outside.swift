@@ -38,6 +38,8 @@ public protocol Outside: Sendable {
   func reach(_ provider: Provider) async throws(Fault) -> Timestamp?
   /// Lets others go on for so long; 0: those that are ready.
   func pause(milliseconds: Int) async throws(Fault)
+  /// Does what takes long on a thread of its own.
+  func offLoop(_ work: @escaping @Sendable () throws(Fault) -> Void) async throws(Fault)
   /// Runs a program of the hooks folder with `input` on its standard input; throws when it fails. Returns what it wrote.
   func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8]
   /// Hands a message to a mail server; throws `.unavailable` when it does not take it.
@@ -57,6 +59,7 @@ public struct NoOutside: Outside {
   public func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { throw Self.fault }
   public func reach(_ provider: Provider) async throws(Fault) -> Timestamp? { throw Self.fault }
   public func pause(milliseconds: Int) async throws(Fault) { throw Self.fault }
+  public func offLoop(_ work: @escaping @Sendable () throws(Fault) -> Void) async throws(Fault) { try work() }
   public func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { throw Self.fault }
   public func mail(_ message: MailMessage) async throws(Fault) { throw Self.fault }
   public func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) { throw Self.fault }

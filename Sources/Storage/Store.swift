@@ -271,8 +271,9 @@ public protocol Store: UsageStore, AlertStore, CaptureStore {
     before place: SegmentPlace, from: Timestamp, to: Timestamp, rows: Int, _ body: (ActivitySegment) -> Bool
   ) throws(Fault) -> SegmentPlace?
 
-  /// Throws `.storage` when the store is damaged.
-  func verify() throws(Fault)
+  /// What looks at all of the store, and throws `.storage` when it is damaged. Takes as long as there is much of it: for any thread but
+  /// that of the store.
+  func inspection() -> @Sendable () throws(Fault) -> Void
   /// Begins a copy of all of it into a new file; throws `.storage` where there is no file to copy.
   func copy(to path: String) throws(Fault) -> StoreCopy
   /// The folder that it lies in.

@@ -117,6 +117,8 @@ struct OutsideWorld: Outside {
     }
   }
 
+  func offLoop(_ work: @escaping @Sendable () throws(Fault) -> Void) async throws(Fault) { try await elsewhere(work).get() }
+
   func mail(_ message: MailMessage) async throws(Fault) {
     // Passwords do not travel in the clear, nor do alerts, but to this machine.
     let host = message.server.drop { $0 != "/" }.dropFirst(2)

@@ -34,6 +34,7 @@ extension Alone {
   func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int { throw nobody }
   func reach(_ provider: Provider) async throws(Fault) -> Timestamp? { throw nobody }
   func pause(milliseconds: Int) async throws(Fault) {}
+  func offLoop(_ work: @escaping @Sendable () throws(Fault) -> Void) async throws(Fault) { try work() }
   func mail(_ message: MailMessage) async throws(Fault) { throw nobody }
   func run(hook name: String, _ arguments: [String], input: [UInt8]) async throws(Fault) -> [UInt8] { throw nobody }
   func write(_ content: [UInt8], to path: String, mode: UInt32, owner: String?) async throws(Fault) { throw nobody }

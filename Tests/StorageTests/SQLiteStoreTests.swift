@@ -165,6 +165,31 @@ struct SQLiteStoreTests {
     #expect(throws: Fault(.storage, "")) { _ = try open(folder) }
   }
 
+  @Test("a damaged record of requests is found by looking at all, and does not keep the rest from being opened") func record()
+    throws
+  {
+    let folder = Folder()
+    let path = "\(folder.path)/maskllm.db"
+    do {
+      let store = try create(folder)
+      try store.setBlobs([("a", [1])])
+      let moment = Timestamp(milliseconds: 1)
+      _ = try store.append(
+        ActivitySegment(first: moment, last: moment, count: 1, records: [UInt8](repeating: 0x5A, count: 200_000)))
+      #expect(throws: Never.self) { try store.inspection()() }
+    }
+    // The page that tells where those of the segment are.
+    var bytes = try Corpora.data(path)
+    let page = 4096
+    let content = try #require((0..<bytes.count / page).first { bytes[$0 * page + 2000] == 0x5A && bytes[$0 * page] == 13 })
+    for i in 0..<64 { bytes[content * page + i] = 0xFF }
+    try Data(bytes).write(to: URL(filePath: path))
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+    let store = try open(folder)
+    #expect(try store.blob("a") == [1])
+    #expect(throws: Fault(.storage, "")) { try store.inspection()() }
+  }
+
   @Test("a change made meanwhile is not overwritten") func conflict() throws {
     let store = try create(Folder())
     try store.save(row("AAAAAAAAAAAA"))

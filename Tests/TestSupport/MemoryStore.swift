@@ -307,7 +307,7 @@ public final class MemoryStore: Store, Sendable {
   public func deleteAccounts(_ name: String, before start: Int64) throws(Fault) {
     try write { state in state.accounts[name] = state.accounts[name]?.filter { $0.key >= start } }
   }
-  public func verify() throws(Fault) {}
+  public func inspection() -> @Sendable () throws(Fault) -> Void { { () throws(Fault) in } }
   public func copy(to path: String) throws(Fault) -> StoreCopy { throw Fault(.storage, "there is no file to copy") }
   public var place: String { "/nowhere" }
   public func dataVersion() throws(Fault) -> Int64 { 1 }
