@@ -116,6 +116,14 @@ public enum ActivityEncoding {
     while !reader.isAtEnd, let entry = reader.entry() { body(entry.record, entry.provider, entry.model, entry.code) }
   }
 
+  /// Whether all of `bytes` are so many records.
+  static func isWhole(_ bytes: [UInt8], count: Int) -> Bool {
+    var reader = Reader(bytes: bytes)
+    var found = 0
+    while !reader.isAtEnd, reader.entry() != nil { found += 1 }
+    return reader.isAtEnd && found == count
+  }
+
   private struct Reader {
     let bytes: [UInt8]
     var at = 0

@@ -111,6 +111,33 @@ extension KeyService {
     return try query.run(store, limit: limit)
   }
 
+  /// Puts small segments of an hour ago and before together, a few at a time.
+  public func mergeActivity() throws(Fault) {
+    // Whoever goes through them must meet each once.
+    guard searches == 0 else { return }
+    // What was not judged or summed up yet is found by its number.
+    let known = min(keptUpTo, try store.usageUpTo() ?? 0)
+    let before = Timestamp(milliseconds: clock.now.milliseconds - 3_600_000)
+    let heads = try store.segmentHeads(after: mergedUpTo, upTo: known, limit: 1000).prefix { $0.last < before }
+    let (passed, group) = SegmentMerge().next(Array(heads))
+    guard let group else {
+      if passed > 0 { mergedUpTo = heads[passed - 1].number }
+      return
+    }
+    var segments: [ActivitySegment] = []
+    _ = try store.forEachSegment(
+      after: heads[group.lowerBound].number - 1, from: Timestamp(milliseconds: 0), rows: group.count
+    ) { segment in
+      segments.append(segment)
+      return true
+    }
+    // A damaged one stays on its own, with those before it.
+    if let merged = ActivitySegment(merging: segments) {
+      try store.replaceSegments(merged.number...heads[group.upperBound - 1].number, with: merged)
+    }
+    mergedUpTo = heads[group.upperBound - 1].number
+  }
+
   /// Erases a part of what is kept for longer than is wanted: some segments at a time, so that nothing waits for it. Whether there is more.
   public func forgetActivity(_ retention: Retention) throws(Fault) -> Bool {
     try keepUsage()
@@ -136,6 +163,8 @@ extension KeyService {
   /// What is asked for, the newest first. Goes through the record in pieces, while everything goes on.
   public func activity(_ query: ActivityQuery) async throws(Fault) -> [ActivityEntry] {
     var search = ActivitySearch(query)
+    searches += 1
+    defer { searches -= 1 }
     while true {
       try search.step(store)
       if search.isOver { return search.found }
@@ -146,6 +175,8 @@ extension KeyService {
   /// Goes through what was kept and has records at `from` or later, in the order in which it was, in pieces, while everything goes on.
   func forEachSegment(from: Timestamp, _ body: (ActivitySegment) throws(Fault) -> Void) async throws(Fault) {
     var place: Int64? = 0
+    searches += 1
+    defer { searches -= 1 }
     while let after = place {
       var bytes = 0
       var segments: [ActivitySegment] = []

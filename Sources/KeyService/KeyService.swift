@@ -84,6 +84,10 @@ public final class KeyService: @unchecked Sendable {
   var judgedUpTo: Int64 = 0
   /// The same as it was last written down.
   var keptUpTo: Int64 = 0
+  /// The number up to which small segments have come together.
+  var mergedUpTo: Int64 = 0
+  /// How many go through segments in pieces.
+  var searches = 0
   var pendingVerdicts: [Verdict] = []
   var auditWatch = AuditWatch()
   /// In which minute each caller was last seen to ask for what is not theirs.

@@ -70,6 +70,33 @@ extension SQLiteStore {
       [.integer(moment.milliseconds), .integer(Int64(limit))], bytes: .max)
   }
 
+  public func segmentHeads(after number: Int64, upTo last: Int64, limit: Int) throws(Fault) -> [SegmentHead] {
+    var heads: [SegmentHead] = []
+    try database.query(
+      "SELECT number, last_ms, length(records) FROM activity WHERE number > ?1 AND number <= ?2 ORDER BY number LIMIT ?3",
+      [.integer(number), .integer(last), .integer(Int64(limit))]
+    ) { r in
+      heads.append(
+        SegmentHead(
+          number: r[0].integer ?? 0, last: Timestamp(milliseconds: r[1].integer ?? 0), bytes: Int(r[2].integer ?? 0)))
+      return true
+    }
+    return heads
+  }
+
+  public func replaceSegments(_ numbers: ClosedRange<Int64>, with segment: ActivitySegment) throws(Fault) {
+    try database.transaction { () throws(Fault) in
+      try database.run(
+        "DELETE FROM activity WHERE number BETWEEN ?1 AND ?2", [.integer(numbers.lowerBound), .integer(numbers.upperBound)])
+      try database.run(
+        "INSERT INTO activity(number, first_ms, last_ms, count, records) VALUES(?1, ?2, ?3, ?4, ?5)",
+        [
+          .integer(segment.number), .integer(segment.first.milliseconds), .integer(segment.last.milliseconds),
+          .integer(Int64(segment.count)), .blob(segment.records),
+        ])
+    }
+  }
+
   public func segmentBytes() throws(Fault) -> Int64 {
     var sum: Int64 = 0
     try database.query("SELECT bytes FROM activity_size") { r in

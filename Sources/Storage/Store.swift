@@ -169,6 +169,14 @@ public struct ActivitySegment: Sendable {
   }
 }
 
+/// What is known of a segment without reading its records.
+public struct SegmentHead: Sendable {
+  public var number: Int64
+  public var last: Timestamp
+  public var bytes: Int
+  public init(number: Int64, last: Timestamp, bytes: Int) { (self.number, self.last, self.bytes) = (number, last, bytes) }
+}
+
 /// Where a segment stands among all by when its last record began.
 public struct SegmentPlace: Sendable, Equatable {
   public var last: Timestamp

@@ -74,6 +74,10 @@ public protocol UsageStore: AnyObject, Sendable {
 
   /// Erases at most `limit` segments whose records are all older, the oldest first; how many.
   func deleteSegments(before moment: Timestamp, limit: Int) throws(Fault) -> Int
+  /// At most `limit` segments whose number is in (number, last], in the order of their numbers.
+  func segmentHeads(after number: Int64, upTo last: Int64, limit: Int) throws(Fault) -> [SegmentHead]
+  /// Keeps `segment` under its number in place of those whose number is in `numbers`.
+  func replaceSegments(_ numbers: ClosedRange<Int64>, with segment: ActivitySegment) throws(Fault)
   /// Bytes of all segments.
   func segmentBytes() throws(Fault) -> Int64
   /// Erases at most `limit` of the oldest segments, as many as have `bytes` together; how many.

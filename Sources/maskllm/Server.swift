@@ -321,6 +321,7 @@ final class Server: @unchecked Sendable {
       try service.watch()
       try service.keepProfiles()
       try service.keepUsage()
+      try service.mergeActivity()
       if forgets { forgets = try service.forgetActivity(settings.retention) }
     } catch { log.warn("what is known of how keys are used could not be kept: \(error, .because)") }
     // In small steps: what is sealed again holds nobody up.

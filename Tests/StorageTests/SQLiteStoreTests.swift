@@ -117,6 +117,16 @@ struct SQLiteStoreTests {
       #expect(try store.deleteOldestSegments(bytes: 250, limit: 10) == 2)
       #expect(try store.deleteSegments(before: Timestamp(milliseconds: 5), limit: 10) == 2)
       #expect(try store.segmentBytes() == 4500)
+      #expect(
+        try store.segmentHeads(after: 5, upTo: 8, limit: 2).map { [$0.number, Int64($0.bytes)] } == [[6, 600], [7, 700]])
+      let moment = Timestamp(milliseconds: 6)
+      let merged = ActivitySegment(number: 6, first: moment, last: moment, count: 2, records: [UInt8](repeating: 7, count: 1300))
+      try store.replaceSegments(6...7, with: merged)
+      #expect(
+        try store.segmentHeads(after: 5, upTo: 9, limit: 9).map { [$0.number, Int64($0.bytes)] } == [
+          [6, 1300], [8, 800], [9, 900],
+        ])
+      #expect(try store.segmentBytes() == 4500)
       for statement: StaticString in [
         "DROP TRIGGER activity_added", "DROP TRIGGER activity_erased", "DROP TABLE activity_size", "PRAGMA user_version = 11",
       ] { try store.database.run(statement) }

@@ -11,6 +11,7 @@ public final class MemoryStore: Store, Sendable {
     var providers: [ProviderRow] = []
     var providerKeys: [ProviderKey] = []
     var segments: [ActivitySegment] = []
+    var lastSegment: Int64 = 0
     var documents: [DocumentRow] = []
     var accounts: [String: [Int64: AccountRow]] = [:]
     var objects: [ObjectRow] = []
@@ -219,6 +220,20 @@ public final class MemoryStore: Store, Sendable {
   public func deleteSegments(before moment: Timestamp, limit: Int) throws(Fault) -> Int {
     try erase { $0.last < moment }
   }
+  public func segmentHeads(after number: Int64, upTo last: Int64, limit: Int) throws(Fault) -> [SegmentHead] {
+    state.withLock { state in
+      state.segments.filter { $0.number > number && $0.number <= last }.prefix(limit).map {
+        SegmentHead(number: $0.number, last: $0.last, bytes: $0.records.count)
+      }
+    }
+  }
+  public func replaceSegments(_ numbers: ClosedRange<Int64>, with segment: ActivitySegment) throws(Fault) {
+    try write { state in
+      state.segments.removeAll { numbers.contains($0.number) }
+      state.segments.append(segment)
+      state.segments.sort { $0.number < $1.number }
+    }
+  }
   public func segmentBytes() throws(Fault) -> Int64 { state.withLock { $0.segments.reduce(0) { $0 + Int64($1.records.count) } } }
   public func deleteOldestSegments(bytes: Int64, limit: Int) throws(Fault) -> Int {
     var left = bytes
@@ -235,7 +250,8 @@ public final class MemoryStore: Store, Sendable {
   public func append(_ segment: ActivitySegment) throws(Fault) -> Int64 {
     var number: Int64 = 0
     try write { state in
-      number = Int64(state.segments.count + 1)
+      state.lastSegment += 1
+      number = state.lastSegment
       var segment = segment
       segment.number = number
       state.segments.append(segment)
