@@ -105,7 +105,10 @@ let package = Package(
       ]),
     tests(
       "AdminAPITests",
-      ["AdminAPI", "KeyService", "Vault", "Cryptography", "Domain", "PolicyEngine", "Primitives", "Wire", "TestSupport"]),
+      [
+        "AdminAPI", "KeyService", "Vault", "Cryptography", "Domain", "PolicyEngine", "Transport", "Wire", "Primitives",
+        "TestSupport",
+      ]),
   ]
 )
 

@@ -65,6 +65,8 @@ public final class AdminAPI: @unchecked Sendable {
       return try await answerOnce(r) { (r) async throws(Fault) in try await route.answer(self, r, found) }
     }
     var response = try await route.answer(self, r, found)
+    // What was read may just have come about, and be on its way to the loops.
+    await service.settled()
     response.entityTag = entityTag(path)
     return response
   }

@@ -22,6 +22,10 @@ public final class KeyService: @unchecked Sendable {
   private let sink: any SnapshotSink
   public let catalogue: Catalogue
   private var generation: UInt64 = 1
+  /// Snapshots that were on their way, and that have got there.
+  private var begun = 0
+  private var finished = 0
+  private var readers: [(begun: Int, continuation: CheckedContinuation<Void, Never>)] = []
   /// nil while sealed.
   var vault: Vault?
   var keys: [RecordID: MaskedKey] = [:] { didSet { (knownIndex, knownCounts) = (nil, nil) } }
@@ -295,10 +299,20 @@ public final class KeyService: @unchecked Sendable {
   /// Takes the current state into force everywhere; within a batch, at its end.
   @discardableResult public func publish() async -> Int {
     if batch != nil { return 0 }
+    begun += 1
     let acknowledged = await sink.publish(snapshot())
+    finished += 1
+    for reader in readers where reader.begun <= finished { reader.continuation.resume() }
+    readers.removeAll { $0.begun <= finished }
     eventLoops = acknowledged
     due = nextMoment(after: clock.now)
     return acknowledged
+  }
+
+  /// Returns when all that is known by now is in force: who reads that a key is revoked may rely on it. Snapshots get there in their order.
+  public func settled() async {
+    guard batch == nil, begun > finished else { return }
+    await withCheckedContinuation { readers.append((begun, $0)) }
   }
 
   /// Takes into force what time alone has changed since the last time: ends of grace periods and keys.

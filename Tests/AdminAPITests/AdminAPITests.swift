@@ -1,10 +1,13 @@
 import AdminAPI
 import Cryptography
+import Domain
 import KeyService
 import PolicyEngine
 import Primitives
+import Synchronization
 import TestSupport
 import Testing
+import Transport
 import Vault
 import Wire
 
@@ -27,6 +30,47 @@ struct AdminAPITests {
       let response = await api.answer(request)
       return (response.status, String(decoding: response.body, as: UTF8.self))
     } catch { return (400, "\(error)") }
+  }
+
+  @Test("what is read is in force: who asks meanwhile is answered when every loop has it") func settled() throws {
+    /// A snapshot takes its time to get there.
+    final class Slow: SnapshotSink {
+      let isThere = LoopEvent()
+      func publish(_ snapshot: Snapshot) async -> Int {
+        await isThere.wait()
+        return 2
+      }
+    }
+    final class Order: Sendable {
+      let seen = Mutex<[String]>([])
+      func note(_ text: String) { seen.withLock { $0.append(text) } }
+    }
+    let (loop, sink, store, order) = (EventLoop(), Slow(), MemoryStore(), Order())
+    let service = KeyService(store: store, sink: sink)
+    try service.adopt(try Vault.initialize(store, method: .keyFile, secret: KeyFile.generate().span))
+    let api = AdminAPI(service: service, version: "test")
+    loop.run {
+      await withDiscardingTaskGroup { group in
+        group.addTask(executorPreference: loop) {
+          _ = try? await service.setTeam("red", Policy(providers: ["openai"]))
+          order.note("changed")
+        }
+        group.addTask(executorPreference: loop) {
+          try? await loop.turn()
+          let request = try? AdminRequest(.get, "/v1/teams/red", body: SecretBytes(count: 0) { _ in })
+          guard let request else { return }
+          let status = await api.answer(request).status
+          order.note("read \(status)")
+        }
+        group.addTask(executorPreference: loop) {
+          for _ in 0..<5 { try? await loop.turn() }
+          order.note("there")
+          sink.isThere.fire()
+        }
+      }
+    }
+    let seen = order.seen.withLock { $0 }
+    #expect(seen.first == "there" && Set(seen) == ["there", "changed", "read 200"])
   }
 
   @Test("every path answers what it should, and a wrong method or path is not found") func paths() async {
