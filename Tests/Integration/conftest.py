@@ -116,6 +116,11 @@ class Gateway(Process):
         return json.loads(self.cli("activity", "--json", *args))
 
 
+def mistyped(key):
+    """The key with another character at its end."""
+    return key[:-1] + ("x" if key[-1] != "x" else "y")
+
+
 def raw(port, data, seconds=DEADLINE, close=True):
     """Sends bytes and reads to the end of the connection."""
     with socket.create_connection(("127.0.0.1", port), seconds) as s:

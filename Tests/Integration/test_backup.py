@@ -136,6 +136,7 @@ def test_nothing_can_be_read_in_it(gw, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a passphrase takes its time
 def test_a_vault_with_a_passphrase(running, tmp_path):
     def fd(text):
         read, write = os.pipe()

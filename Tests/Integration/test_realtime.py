@@ -5,7 +5,7 @@ from pathlib import Path
 import google.genai, openai, pytest, yaml
 import websockets.sync.client, websockets.sync.server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from conftest import Gateway, Upstream, post, raw, wait_until
+from conftest import Gateway, Upstream, mistyped, post, raw, wait_until
 from test_gateway import CHAT, code_of, status_of
 
 CASSETTES = Path(os.environ.get("MASKLLM_CASSETTES", Path(__file__).parents[3] / "shared/cassettes")) / "realtime"
@@ -362,6 +362,6 @@ class TestRecorded:
         assert events == [s["data"]["type"] for s in steps if s["direction"] == "received"]
         assert (w.record()["input_tokens"], w.record()["output_tokens"]) == (16, 24)
         with pytest.raises(Exception) as e:
-            with openai.OpenAI(api_key=w.key[:-1] + "x", base_url=f"{w.gw.url}/p/v1").realtime.connect(model="m", websocket_connection_options={"ssl": trust}):
+            with openai.OpenAI(api_key=mistyped(w.key), base_url=f"{w.gw.url}/p/v1").realtime.connect(model="m", websocket_connection_options={"ssl": trust}):
                 pass
         assert "401" in str(e.value)

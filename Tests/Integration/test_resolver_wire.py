@@ -4,7 +4,7 @@ import json
 import maskllm_py.resolver as sdk
 import pytest
 import requests
-from conftest import DEMO_KEY, Gateway, Upstream, ok, raw, split
+from conftest import DEMO_KEY, Gateway, Upstream, mistyped, ok, raw, split
 from test_rotation import key_id
 
 HOSTED = "https://api.maskllm.com"
@@ -36,7 +36,7 @@ def test_the_published_client_gets_the_real_key_and_its_errors(running, pointed)
     assert ask(gw, key)[1] == {"resolvedKey": DEMO_KEY, "key_value": DEMO_KEY}
     with pytest.raises(sdk.ThrottledError):
         sdk.resolve_masked_key(key)
-    for wrong in ("nonsense", key[:-1] + "x"):
+    for wrong in ("nonsense", mistyped(key)):
         with pytest.raises(sdk.InvalidKeyError):
             sdk.resolve_masked_key(wrong)
     counted = gw.key("--provider", "up", "--limit", "tokens_per_day=1000")
