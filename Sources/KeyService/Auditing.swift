@@ -85,22 +85,27 @@ extension KeyService {
   public func auditEntries(_ filter: AuditFilter, before number: Int64 = .max, limit: Int = .max) async throws(Fault)
     -> [AuditEntry]
   {
-    var (found, place): ([AuditEntry], Int64?) = ([], number)
-    while let before = place {
-      if before != number { try await breathe() }
-      let piece = try auditLog().entries(filter, before: before, limit: limit - found.count, rows: Self.entriesAtOnce)
-      (found, place) = (found + piece.found, piece.next)
+    try await auditPieces(from: number) { (log, place, found) throws(Fault) in
+      try log.entries(filter, before: place, limit: limit - found, rows: Self.entriesAtOnce)
     }
-    return found
   }
 
   /// Entries that match, in their order. Goes through them in pieces, while everything goes on.
   public func auditEntries(_ filter: AuditFilter, after number: Int64, limit: Int) async throws(Fault) -> [AuditEntry] {
-    var (found, place): ([AuditEntry], Int64?) = ([], number)
-    while let after = place {
-      if after != number { try await breathe() }
-      let piece = try auditLog().entries(filter, after: after, limit: limit - found.count, rows: Self.entriesAtOnce)
-      (found, place) = (found + piece.found, piece.next)
+    try await auditPieces(from: number) { (log, place, found) throws(Fault) in
+      try log.entries(filter, after: place, limit: limit - found, rows: Self.entriesAtOnce)
+    }
+  }
+
+  /// What `piece` finds from `number` on, given the place to go on from and how many were found, until there is nothing more.
+  private func auditPieces(
+    from number: Int64, _ piece: (AuditLog, Int64, Int) throws(Fault) -> (found: [AuditEntry], next: Int64?)
+  ) async throws(Fault) -> [AuditEntry] {
+    var (found, next): ([AuditEntry], Int64?) = ([], number)
+    while let place = next {
+      if place != number { try await breathe() }
+      let more = try piece(try auditLog(), place, found.count)
+      (found, next) = (found + more.found, more.next)
     }
     return found
   }
