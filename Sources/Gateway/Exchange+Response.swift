@@ -69,40 +69,42 @@ extension Exchange {
     }
   }
 
-  /// Answers that are not passed: about our own key (they can echo its tail), and redirects.
+  /// Answers that are not passed: those whose words blame our own key, and redirects. All others are the caller's, an error about the
+  /// prompt or the model too, and move nothing that others share.
   private mutating func judge(
     _ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer, _ told: RefusalFacts.Told, _ position: Int
   )
     throws(Ending)
   {
-    switch told.blamesKey ? 403 : head.status {
-    case 401, 403:
-      if credential!.signer != nil, let skew = clockSkew(head, inbound), abs(skew) > Self.skewMax {
-        shard.log.warn(
-          "provider '\(upstream!.provider.name, .provider)': its clock and this machine's differ by \(abs(skew) / 1000, .seconds) s"
-        )
-        throw .upstream(Answers.clockSkewed, .upstreamFailed)
-      }
-      if let token, !hasRenewed, resend != nil, credential!.token!.drop(token, now: monotonicNanoseconds()) {
+    let credential = credential!
+    if head.status == 401 || head.status == 403, credential.signer != nil, let skew = clockSkew(head, inbound),
+      abs(skew) > Self.skewMax
+    {
+      shard.log.warn(
+        "provider '\(upstream!.provider.name, .provider)': its clock and this machine's differ by \(abs(skew) / 1000, .seconds) s"
+      )
+      throw .upstream(Answers.clockSkewed, .upstreamFailed)
+    }
+    if told.blamesKey || head.status == 401 {
+      if let token, !hasRenewed, resend != nil, let access = credential.token, access.drop(token, now: monotonicNanoseconds()) {
         hasRenewed = true
         tried &= ~(1 << UInt64(position))
         throw .anotherKey
       }
-      record.refusedProviderKey = credential!.keyID
-      // What is refused may be the token or what it stands for.
-      let status = token == nil && !told.blamesKey ? head.status : 403
-      let isNew = credential!.health.refused(status: status, now: monotonicNanoseconds())
-      shard.log.warn(
-        "provider '\(upstream!.provider.name, .provider)' answered \(head.status, .status): \(isNew ? "no longer using" : "check", .advice) provider key \(credential!.keyID, .providerKey)"
-      )
+      shard.suspect(credential, of: upstream!, status: head.status, blamesKey: told.blamesKey)
+      guard told.blamesKey else { return }
+      record.refusedProviderKey = credential.keyID
       if mayTryAnother { throw .anotherKey }
       throw .upstream(Answers.providerKeyRefused, .upstreamFailed)
+    }
+    switch head.status {
     case 429:
       // With one key there is nothing to choose, and the client is told what the provider says.
       guard upstream!.credentials.count > 1 else { return }
-      credential!.health.limited(milliseconds: retryAfter(head, inbound, told), now: monotonicNanoseconds())
+      credential.health.limited(milliseconds: retryAfter(head, inbound, told), now: monotonicNanoseconds())
       if mayTryAnother { throw .anotherKey }
-    case 200..<300: credential!.health.answered()
+    // Lists of models are open to anybody at some providers.
+    case 200..<300: if endpoint!.kind != .models { credential.health.answered() }
     case 300..<400 where head.status != 304: throw .upstream(Answers.upstreamRedirected, .upstreamFailed)
     default: break
     }
@@ -119,7 +121,9 @@ extension Exchange {
     let facts = upstream!.entry.refusals
     let status = connection.head.status
     // How long to wait matters where there is another key.
-    guard facts.readsBody(status: status), status == 400 || upstream!.credentials.count > 1 else { return RefusalFacts.Told() }
+    guard facts.readsBody(status: status), status != 429 || upstream!.credentials.count > 1 else {
+      return facts.read(status, Span(), now: shard.clock.now)
+    }
     while true {
       var raw = ByteBuffer(capacity: 1024)
       var body = ByteBuffer(capacity: 1024)
@@ -137,10 +141,10 @@ extension Exchange {
         }
         if isWhole { break }
       }
-      if isWhole || body.count >= RefusalFacts.bodyMax { return facts.read(body.readable, now: shard.clock.now) }
+      if isWhole || body.count >= RefusalFacts.bodyMax { return facts.read(status, body.readable, now: shard.clock.now) }
       _ = connection.inbound.reserve(4096)
       // What ends too early is told to the client when it is passed on.
-      if try await read(client, connection) == 0 { return facts.read(body.readable, now: shard.clock.now) }
+      if try await read(client, connection) == 0 { return facts.read(status, body.readable, now: shard.clock.now) }
     }
   }
 
@@ -151,8 +155,8 @@ extension Exchange {
     for field in head.fields {
       let name = bytes.extracting(field.name.range)
       let value = bytes.extracting(field.value.range)
-      if name.equalsIgnoringCase("retry-after-ms") { return ASCII.decimal(value) ?? 1000 }
-      if name.equalsIgnoringCase("retry-after") { milliseconds = ASCII.decimal(value).map { $0 * 1000 } }
+      if name.equalsIgnoringCase("retry-after-ms") { return RefusalFacts.wait(ASCII.decimal(value) ?? 1000, unit: 1) }
+      if name.equalsIgnoringCase("retry-after") { milliseconds = RefusalFacts.retryAfter(value, now: shard.clock.now) }
       if upstream!.entry.refusals.isReset(name), let until = RefusalFacts.milliseconds(value, now: shard.clock.now) {
         reset = max(reset ?? 0, until)
       }
@@ -175,12 +179,18 @@ extension Exchange {
   ) {
     var format = UsageMeter.Format.other
     let bytes = inbound.readable
+    (echo.isError, echo.token) = (head.status >= 400, token)
     client.outbound.clear()
     client.outbound.append("HTTP/1.1 ")
     client.outbound.append(decimal: Int(head.status))
     client.outbound.append(" ")
-    client.outbound.append(bytes.extracting(head.reason.range))
+    appendClean(bytes.extracting(head.reason.range), to: &client.outbound)
     client.outbound.append("\r\n")
+    // One look at all of it: what repeats the key is looked at field by field.
+    let isClean =
+      !echo.isError
+      && !credential!.isRepeated(
+        in: bytes.extracting(0..<head.length), orBegun: false, shortestKey: KeyEcho.keyMin, token: token)
     let ownReadings = hasReadings
     for field in head.fields where Self.passesDownstream(field.kind) && !(ownReadings && field.kind == .rateLimit) {
       if isUploadField(bytes.extracting(field.name.range)) {
@@ -193,9 +203,12 @@ extension Exchange {
         continue
       }
       if field.kind == .contentType { format = UsageMeter.format(contentType: bytes.extracting(field.value.range)) }
-      client.outbound.append(bytes.extracting(field.name.range))
+      let name = bytes.extracting(field.name.range)
+      if name.equalsIgnoringCase("www-authenticate") { continue }
+      if isClean { client.outbound.append(name) } else { appendClean(name, to: &client.outbound) }
       client.outbound.append(": ")
-      client.outbound.append(bytes.extracting(field.value.range))
+      let value = bytes.extracting(field.value.range)
+      if isClean || field.kind == .contentType { client.outbound.append(value) } else { appendClean(value, to: &client.outbound) }
       client.outbound.append("\r\n")
     }
     if ownReadings { writeReadings(to: &client.outbound) }
@@ -236,6 +249,10 @@ extension Exchange {
     // Only a stream has an event to take out, and only one without a length can be shorter than it was.
     if format != .eventStream || !(isChunkedAnswer || endsWithConnection) { usageFilter = nil }
     hasAnswered = true
+  }
+
+  private func appendClean(_ text: Span<UInt8>, to outbound: inout ByteBuffer) {
+    if let cleaned = echo.value(text, credential!) { outbound.append(cleaned) } else { outbound.append(text) }
   }
 
   /// What of the provider's head goes on: not the hop's own fields, not framing, nothing that names the account.
@@ -317,6 +334,11 @@ extension Exchange {
   }
 
   private mutating func frame(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
+    guard let credential, let cleaned = echo.clean(content, credential) else { return write(content, &outbound) }
+    write(cleaned.span, &outbound)
+  }
+
+  private mutating func write(_ content: Span<UInt8>, _ outbound: inout ByteBuffer) {
     guard !content.isEmpty else { return }
     capture?.takeAnswer(content)
     if isChunkedAnswer {
@@ -334,8 +356,12 @@ extension Exchange {
       rewriter.finish()
       frame(rewriter.ready.readable, &outbound)
     }
-    guard var filter = usageFilter.take() else { return }
-    filter.finish()
-    frame(filter.ready.readable, &outbound)
+    if var filter = usageFilter.take() {
+      filter.finish()
+      frame(filter.ready.readable, &outbound)
+    }
+    guard let credential else { return }
+    let rest = echo.finish(credential)
+    write(rest.span, &outbound)
   }
 }

@@ -55,6 +55,7 @@ extension Exchange {
     throws(Ending)
   {
     let bytes = inbound.readable
+    echo.token = token
     client.outbound.clear()
     client.outbound.append("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
     for field in head.fields where Self.passesDownstream(field.kind) || field.kind == .webSocket {
@@ -62,9 +63,10 @@ extension Exchange {
       if field.kind == .webSocket, name.equalsIgnoringCase("sec-websocket-extensions") {
         throw .upstream(Answers.upstreamBroken, .upstreamFailed)
       }
+      let value = bytes.extracting(field.value.range)
       client.outbound.append(name)
       client.outbound.append(": ")
-      client.outbound.append(bytes.extracting(field.value.range))
+      if let cleaned = echo.value(value, credential!) { client.outbound.append(cleaned) } else { client.outbound.append(value) }
       client.outbound.append("\r\n")
     }
     client.outbound.append("x-maskllm-request-id: ")
@@ -122,7 +124,12 @@ extension Exchange {
   private mutating func passDown(_ client: inout ServerConnection, _ inbound: inout ByteBuffer) throws(Ending) {
     guard !inbound.isEmpty else { return }
     try meterSession(inbound.readable)
-    client.outbound.append(inbound)
+    // A frame keeps its length. What is cut in two by the network is not found: nothing of a session is held back.
+    if let cleaned = echo.value(inbound.readable, credential!) {
+      client.outbound.append(cleaned)
+    } else {
+      client.outbound.append(inbound)
+    }
     record.bytesOut += inbound.count
     inbound.clear()
   }

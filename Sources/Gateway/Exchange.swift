@@ -98,6 +98,8 @@ struct Exchange: ~Copyable {
   var formBoundary: [UInt8] = []
   /// What hides the usage that the client did not ask for.
   var usageFilter: UsageEventFilter?
+  /// What keeps our key out of the answer.
+  var echo = KeyEcho()
   /// Whether the head of an answer has gone to the client: from then on, errors can only be events or a cut.
   var hasAnswered = false
   var isChunkedAnswer = false

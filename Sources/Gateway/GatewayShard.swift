@@ -36,6 +36,12 @@ public protocol PepperDesk: Sendable {
   func rehash(_ key: RecordID, version: UInt32, hash: [UInt8], pepperVersion: UInt32)
 }
 
+/// Who finds out if a provider key is as bad as an answer said. Called on the loop's thread; must not block it.
+public protocol SuspicionDesk: Sendable {
+  /// Looks at the provider with `credential`; what it finds goes to the credential's health.
+  func lookInto(_ credential: Credential, of upstream: Upstream, status: UInt16)
+}
+
 /// The log line of the data plane that an operator must see. Constant messages, no request data.
 public protocol OperatorLog: Sendable {
   func warn(_ message: LogMessage)
@@ -60,6 +66,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
   let releases: any ReleaseDesk
   let peppers: any PepperDesk
   let captures: any CaptureDesk
+  private let suspicions: any SuspicionDesk
   let health: GatewayHealth
   private var spare: [Workspace] = []
   /// Room for the changes of one body at a time; used between two suspensions.
@@ -82,7 +89,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     loop: EventLoop, snapshot: Snapshot, limits: GatewayLimits, clock: any WallClock, connector: Connector, tls: ClientTLS,
     sink: any ActivitySink, desk: any LedgerDesk, tokens: any TokenDesk,
     objects: any ObjectDesk, leaks: any LeakDesk, releases: any ReleaseDesk, peppers: any PepperDesk, captures: any CaptureDesk,
-    health: GatewayHealth,
+    suspicions: any SuspicionDesk, health: GatewayHealth,
     log: any OperatorLog,
     randomness: any Randomness = SystemRandomness()
   ) {
@@ -100,6 +107,7 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     self.releases = releases
     self.peppers = peppers
     self.captures = captures
+    self.suspicions = suspicions
     self.health = health
     self.log = log
     salt = randomness.bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
@@ -178,6 +186,21 @@ public final class GatewayShard: RequestHandler, @unchecked Sendable {
     if wasUp {
       log.warn(
         "provider '\(upstream.provider.name, .provider)' cannot be reached at \(upstream.places[place].url.host, .host): trying its next address"
+      )
+    }
+  }
+
+  /// Notes that `upstream` answered a request with `status`, in words that blame the key or not. A look of ours at the provider, one at a
+  /// time and one in a while, decides; where there is nothing to look at, the provider's own words about the key do.
+  func suspect(_ credential: Credential, of upstream: Upstream, status: UInt16, blamesKey: Bool) {
+    let now = monotonicNanoseconds()
+    guard upstream.entry.probePath == nil else {
+      if credential.health.suspected(now: now) { suspicions.lookInto(credential, of: upstream, status: status) }
+      return
+    }
+    if blamesKey, credential.health.refused(now: now) {
+      log.warn(
+        "provider '\(upstream.provider.name, .provider)' answered \(status, .status): no longer using provider key \(credential.keyID, .providerKey)"
       )
     }
   }

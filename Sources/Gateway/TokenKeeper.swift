@@ -76,7 +76,7 @@ public final class TokenKeeper: @unchecked Sendable {
       guard answer.status == 400 || answer.status == 401 || answer.status == 403 else {
         return failed(.failed, "it answered \(answer.status)")
       }
-      let isNew = credential.health.refused(status: 401, now: monotonicNanoseconds())
+      let isNew = credential.health.refused(now: monotonicNanoseconds())
       return failed(.refused, "it answered \(answer.status) \(error)" + (isNew ? ": no longer using the key" : ""))
     } catch let error as IOFailure {
       return failed(.failed, "\(error.clause)")

@@ -99,7 +99,7 @@ extension KeyService {
       let provider = providersByName[key.provider],
       let entry = catalogue[provider.kind]
     else { throw Fault(.tampered, "version \(run.to) of provider key \(id) is gone") }
-    let path = plan.probePath ?? entry.listPath
+    let path = plan.probePath ?? entry.probePath
     if let path {
       let credential = try Credential(
         keyID: id, version: run.to, style: provider.credential, secret: try vault.open(key, of: provider),

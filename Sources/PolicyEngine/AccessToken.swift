@@ -17,6 +17,12 @@ public final class AccessToken: Sendable {
     /// When the next one is to be got.
     var early: UInt64 { until - min((until - from) / 5, AccessToken.earlyMax) }
 
+    /// Lends the token without what stands around it in the line: `Authorization: Bearer TOKEN\r\n`.
+    func withToken(_ use: (Span<UInt8>) -> Void) {
+      let start = ("Authorization: Bearer " as StaticString).utf8CodeUnitCount
+      if start < line.count - 2 { line.withBytes(start..<(line.count - 2), use) }
+    }
+
     init(line: consuming SecretBytes, from: UInt64, until: UInt64) {
       self.line = line
       (self.from, self.until) = (from, until)

@@ -2,6 +2,9 @@ public import Primitives
 import Synchronization
 
 /// What the provider has said of one of its keys. Shared by all loops, without a lock; outlives snapshots.
+///
+/// One request alone never takes a key out of use: where the provider's words blame the key, that is a suspicion (`suspected`), and only
+/// a look of ours at the provider (or, where it has nothing cheap to look at, its words about the key) makes it a refusal (`refused`).
 public final class CredentialHealth: Sendable {
   public enum State: String, Sendable {
     case usable
@@ -14,7 +17,8 @@ public final class CredentialHealth: Sendable {
   private let isQuarantined = Atomic<Bool>(false)
   /// Of the monotonic clock, in nanoseconds.
   private let coolUntil = Atomic<UInt64>(0)
-  private let forbidden = Atomic<Int>(0)
+  /// When a suspicion may be looked into next.
+  private let suspectAt = Atomic<UInt64>(0)
   /// When a quarantined key may be tried next.
   private let probeAt = Atomic<UInt64>(0)
 
@@ -25,11 +29,10 @@ public final class CredentialHealth: Sendable {
 
   /// A provider that refuses everybody for a moment must not end in an outage that lasts until somebody wakes up.
   static let probeEvery: UInt64 = 30_000_000_000
-
-  /// 403s in a row, without an answer in between, after which it is the key: one can be about the request.
-  static let forbiddenMax = 5
-  /// However long the provider says, it is asked again after so long.
-  static let coolMax: UInt64 = 300_000_000_000
+  /// Nanoseconds between two looks at a key that is suspected: what one user brings about costs the provider two calls a minute.
+  static let suspectEvery: UInt64 = 30_000_000_000
+  /// Milliseconds after which the provider is asked again, however long it says.
+  static let coolMax = 300_000
 
   public init() {}
 
@@ -46,9 +49,15 @@ public final class CredentialHealth: Sendable {
 
   var readyAt: UInt64 { coolUntil.load(ordering: .relaxed) }
 
-  /// The provider has refused the key. Returns whether that is news.
-  public func refused(status: UInt16, now: UInt64) -> Bool {
-    if status == 403, forbidden.wrappingAdd(1, ordering: .relaxed).newValue < Self.forbiddenMax { return false }
+  /// A provider's answer to somebody's request says that the key is bad. True for one caller a while, who finds out if that is so.
+  public func suspected(now: UInt64) -> Bool {
+    guard !isQuarantined.load(ordering: .relaxed) else { return false }
+    let at = suspectAt.load(ordering: .relaxed)
+    return now >= at && suspectAt.compareExchange(expected: at, desired: now + Self.suspectEvery, ordering: .relaxed).exchanged
+  }
+
+  /// The provider refuses the key itself. Returns whether that is news.
+  public func refused(now: UInt64) -> Bool {
     probeAt.store(now + Self.probeEvery, ordering: .relaxed)
     return !isQuarantined.exchange(true, ordering: .relaxed)
   }
@@ -61,13 +70,12 @@ public final class CredentialHealth: Sendable {
 
   /// The provider has answered: the key is good.
   public func answered() {
-    if forbidden.load(ordering: .relaxed) != 0 { forbidden.store(0, ordering: .relaxed) }
     if isQuarantined.load(ordering: .relaxed) { isQuarantined.store(false, ordering: .relaxed) }
   }
 
-  /// The provider has had too many requests, and says for how long.
+  /// The provider has had too many requests, and says for how long; 1 ms to `coolMax` of it count.
   public func limited(milliseconds: Int, now: UInt64) {
-    coolUntil.store(now + min(UInt64(max(milliseconds, 1)) * 1_000_000, Self.coolMax), ordering: .relaxed)
+    coolUntil.store(now &+ UInt64(min(max(milliseconds, 1), Self.coolMax)) * 1_000_000, ordering: .relaxed)
   }
 
   /// A request has chosen the key.
@@ -89,6 +97,6 @@ public final class CredentialHealth: Sendable {
   public func release() {
     isQuarantined.store(false, ordering: .relaxed)
     coolUntil.store(0, ordering: .relaxed)
-    forbidden.store(0, ordering: .relaxed)
+    suspectAt.store(0, ordering: .relaxed)
   }
 }

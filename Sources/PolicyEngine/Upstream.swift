@@ -23,6 +23,8 @@ public final class Credential: Sendable {
   public let token: AccessToken?
   /// Of what is signed with: where the secret and the session token (empty: none) stand in the key.
   private let signing: (secret: Range<Int>, token: Range<Int>)
+  /// Bytes of the key as base64 before the end of the line, where it is presented so; 0: it is not.
+  private let encoded: Int
 
   /// The header lines that present the key for `request`, whose headers get the date and the token.
   public func appendSigned(_ request: AmazonSignature.Request, now: Timestamp, to relay: inout ByteBuffer) {
@@ -56,6 +58,50 @@ public final class Credential: Sendable {
   /// Lends the bare secret to `use`.
   public func withSecret<Result>(_ use: (Span<UInt8>) -> Result) -> Result { bare.withBytes(0..<bare.count, use) }
 
+  /// Lends each text in turn that must not come back in an answer: the key, its parts where it has several, or the token it is exchanged
+  /// for (`token`). Of a key that signs, the access key ID is one of them.
+  public func forEachSecret(_ token: AccessToken.Value?, _ use: (Span<UInt8>) -> Void) {
+    if signer != nil {
+      bare.withBytes(0..<max(signing.secret.lowerBound - 1, 0), use)
+      bare.withBytes(signing.secret, use)
+      if !signing.token.isEmpty { bare.withBytes(signing.token, use) }
+    } else if let token {
+      token.withToken(use)
+    } else if self.token == nil {
+      bare.withBytes(0..<bare.count, use)
+      if encoded > 0 { line.withBytes((line.count - 2 - encoded)..<(line.count - 2), use) }
+    }
+  }
+
+  /// Whether `text` repeats the key, or (where that is asked) ends with a beginning of it; of a key below `shortestKey` bytes never.
+  /// One look at the text for each secret, and no allocation: it is done for every piece of every answer.
+  public func isRepeated(in text: Span<UInt8>, orBegun: Bool, shortestKey: Int, token: AccessToken.Value?) -> Bool {
+    var isFound = false
+    forEachSecret(token) { secret in
+      guard !isFound, secret.count >= shortestKey else { return }
+      isFound = text.firstIndex(of: secret) != nil || (orBegun && Self.beginning(of: secret, atEndOf: text) > 0)
+    }
+    return isFound
+  }
+
+  /// Bytes at the end of `text` that a secret begins with: the most of all of them.
+  public func beginning(atEndOf text: Span<UInt8>, token: AccessToken.Value?) -> Int {
+    var most = 0
+    forEachSecret(token) { most = max(most, Self.beginning(of: $0, atEndOf: text)) }
+    return most
+  }
+
+  private static func beginning(of secret: Span<UInt8>, atEndOf text: Span<UInt8>) -> Int {
+    guard secret.count > 0 else { return 0 }
+    var from = max(0, text.count - secret.count + 1)
+    while let at = text.firstIndex(of: secret[0], from: from) {
+      let count = text.count - at
+      if text.extracting(at..<text.count).equals(secret.extracting(0..<count)) { return count }
+      from = at + 1
+    }
+    return 0
+  }
+
   /// Lends a copy of the bare secret to `use`, which may throw.
   public func withSecretCopy<Result>(_ use: (borrowing SecretBytes) throws(Fault) -> Result) throws(Fault) -> Result {
     let secret = bare.copy()
@@ -76,7 +122,7 @@ public final class Credential: Sendable {
     if case .token(let source) = style {
       if source != .google { try Self.validate(secret.span) }
       token = AccessToken(try TokenGrant(source, secret: secret.span))
-      (signer, signing, queryName) = (nil, (0..<0, 0..<0), nil)
+      (signer, signing, queryName, self.encoded) = (nil, (0..<0, 0..<0), nil, 0)
       bare = secret.copy()
       line = SecretBytes(count: 0) { _ in }
       return
@@ -91,7 +137,7 @@ public final class Credential: Sendable {
       signer = AmazonSignature(
         region: region, service: service, accessKey: [UInt8](copying: secret.span.extracting(0..<(parts.secret.lowerBound - 1))))
       signing = parts
-      queryName = nil
+      (queryName, self.encoded) = (nil, 0)
       bare = secret.copy()
       line = SecretBytes(count: 0) { _ in }
       return
@@ -112,6 +158,7 @@ public final class Credential: Sendable {
     if isQuery { try Self.validateForQuery(secret.span) }
     let encoded = style == .basic ? Self.base64(secret.span) : secret.copy()
     let (prefix, count) = (start.count, encoded.count)
+    self.encoded = style == .basic ? count : 0
     bare = secret.copy()
     line = SecretBytes(count: prefix + count + (isQuery ? 0 : 2)) { target in
       for i in 0..<prefix { target[i] = start[i] }

@@ -44,6 +44,25 @@ extension Span where Element == UInt8 {
     }
   }
 
+  /// The first position of `other`; nil when it is empty or nowhere. Not constant-time in where it stands.
+  public func firstIndex(of other: Span<UInt8>) -> Int? {
+    guard other.count > 0, other.count <= count else { return nil }
+    // Looked for by a capital letter where it has one: those are rare in most texts.
+    var anchor = 0
+    for i in other.indices where other[i] &- UInt8(ascii: "A") < 26 {
+      anchor = i
+      break
+    }
+    var from = anchor
+    while let hit = firstIndex(of: other[anchor], from: from) {
+      let start = hit - anchor
+      guard start + other.count <= count else { return nil }
+      if extracting(start..<(start + other.count)).equals(other) { return start }
+      from = hit + 1
+    }
+    return nil
+  }
+
   /// The first position of `text`, which is not empty, at or after `from`.
   public func firstIndex(of text: StaticString, from: Int = 0) -> Int? {
     let (first, length) = (text.span[0], text.utf8CodeUnitCount)

@@ -42,8 +42,12 @@ public final class CatalogueEntry: Sendable {
     public let object: Range<Int>
   }
 
-  /// Where its models are listed, with the prefix that SDKs use: the cheapest call that needs a key; nil when there is none.
-  public var listPath: String? {
+  /// What the key is tried on when the provider has blamed it: a path that is answered for nothing, and only with a good key; nil: there
+  /// is none, and the provider's own words have to do.
+  public let probePath: String?
+
+  /// Where models are listed, with the prefix that SDKs use: mostly the cheapest call that needs a key; nil when there is none.
+  private static func listPath(_ endpoints: [Endpoint], _ prefixes: [[UInt8]]) -> String? {
     guard let endpoint = endpoints.first(where: { $0.kind == .models && $0.method == .get && $0.fingerprint != nil }) else {
       return nil
     }
@@ -161,7 +165,8 @@ public final class CatalogueEntry: Sendable {
     else {
       throw fault(
         facts.compactMap { $0?.line }.min() ?? root.line,
-        "'rate_limits' are header fields, 'bad_key' is a place and what stands there, 'retry_in' is a place, as 'error.reason'")
+        "'rate_limits' are header fields, 'bad_key' is a status, a place and what stands there, as '401 error.code bad_key', 'retry_in' is a place"
+      )
     }
     self.refusals = refusals
     uploadField = take("upload_field").map { Array($0.text.lowercased().utf8) }
@@ -187,6 +192,15 @@ public final class CatalogueEntry: Sendable {
       if let fingerprint = endpoint.fingerprint, literals[fingerprint] == nil { literals[fingerprint] = i }
     }
     self.literals = literals
+    switch take("probe") {
+    case nil: probePath = Self.listPath(endpoints, self.prefixes)
+    case ("none", _)?: probePath = nil
+    case (let path, let line)?:
+      guard path.hasPrefix("/"), path.utf8.allSatisfy({ $0 > 32 && $0 < 127 }) else {
+        throw fault(line, "'probe' is a path that only a good key is answered on, or none")
+      }
+      probePath = path
+    }
     patterns = endpoints.enumerated().filter { i, endpoint in endpoint.fingerprint.map { literals[$0] != i } ?? true }.map(
       \.element)
     if let (member, value) = texts.min(by: { $0.value.line < $1.value.line }) {

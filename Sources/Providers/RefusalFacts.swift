@@ -1,8 +1,8 @@
 public import Primitives
 import Wire
 
-/// What a kind of provider says when it refuses: that its key is bad, where it does not say so with 401, and how long to wait, where
-/// it does not say so in `retry-after`.
+/// What a kind of provider says when it refuses: in which words it blames its key and not the request, and how long to wait, where it
+/// does not say so in `retry-after`.
 public struct RefusalFacts: Sendable {
   /// What the body of a refusal says.
   public struct Told: Sendable {
@@ -14,54 +14,121 @@ public struct RefusalFacts: Sendable {
     public init() {}
   }
 
+  /// One way in which the provider blames the key: a status, and what a text of the body begins with (empty: any body will do).
+  private struct Blame {
+    let status: UInt16
+    /// Place of the text among the probe's.
+    let slot: Int
+    let words: [UInt8]
+  }
+
   /// Bytes of a body that are looked at.
   public static let bodyMax = 16 * 1024
+  /// Milliseconds of a wait that count, whatever a provider says: a day.
+  public static let waitMax = 86_400_000
 
   /// Header fields that say when a limit is over, in small letters.
   private let fields: [[UInt8]]
   private let paths: JSONPaths
-  /// What a text begins with that blames the key.
-  private let blame: [UInt8]
-  private let saysWait: Bool
+  private let blames: [Blame]
+  /// Place of the text that says how long to wait; nil: none does.
+  private let wait: Int?
 
-  private enum Text {
-    static let blame = 0
-    static let wait = 1
-  }
-
-  /// `fields`: as `x-ratelimit-reset-requests`, by spaces. `badKey`: where a 400 blames the key, and what that begins with, as
-  /// `error.details.[].reason API_KEY_INVALID`. `wait`: where a 429 says how long, as `error.details.[].retryDelay`. nil when one of
-  /// them cannot be read.
+  /// `fields`: as `x-ratelimit-reset-requests`, by spaces. `badKey`: in which answers the key is blamed, by `;`, each a status, the place
+  /// of a text and what that begins with, as `401 error.code invalid_api_key`, or a status alone; a place without a status is of a 400;
+  /// empty: every 401. `wait`: where a 429 says how long, as `error.details.[].retryDelay`. nil when one of them cannot be read, or the
+  /// texts stand in more than `JSONProbe.textsMax` places.
   init?(fields: String, badKey: String, wait: String) {
     self.fields = fields.split(separator: " ").map { Array($0.lowercased().utf8) }
-    let isName = { (b: UInt8) in ASCII.isLetter(b) || ASCII.isDigit(b) || b == 45 }
+    let isName = { (b: UInt8) in ASCII.isLetter(b) || ASCII.isDigit(b) || b == UInt8(ascii: "-") }
     guard self.fields.allSatisfy({ $0.allSatisfy(isName) }), !wait.contains(" ") else { return nil }
-    let parts = badKey.split(separator: " ", maxSplits: 1).map(String.init)
-    guard parts.count != 1 else { return nil }
-    blame = parts.isEmpty ? [] : Array(parts[1].utf8)
-    saysWait = !wait.isEmpty
-    let places =
-      (parts.isEmpty ? [] : [(parts[0], JSONPaths.Slot.text(Text.blame))]) + (saysWait ? [(wait, .text(Text.wait))] : [])
-    guard
-      places.allSatisfy({
-        !$0.0.isEmpty && $0.0.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { !$0.isEmpty }
-      })
+    var places: [String] = []
+    func slot(_ place: String) -> Int {
+      if !places.contains(place) { places.append(place) }
+      return places.firstIndex(of: place) ?? 0
+    }
+    var blames: [Blame] = []
+    for rule in (badKey.isEmpty ? "401" : badKey).split(separator: ";") {
+      var parts = rule.split(separator: " ", maxSplits: 2).map(String.init)
+      guard let first = parts.first else { return nil }
+      var status: UInt16 = 400
+      if let number = UInt16(first) {
+        guard (400...499).contains(number), number != 429 else { return nil }
+        status = number
+        parts.removeFirst()
+      } else {
+        parts = rule.split(separator: " ", maxSplits: 1).map(String.init)
+      }
+      switch parts.count {
+      case 0: blames.append(Blame(status: status, slot: 0, words: []))
+      case 2:
+        let words = Array(parts[1].utf8)
+        // Longer texts are not read.
+        guard words.count <= JSONProbe.textMax else { return nil }
+        blames.append(Blame(status: status, slot: slot(parts[0]), words: words))
+      default: return nil
+      }
+    }
+    self.blames = blames
+    self.wait = wait.isEmpty ? nil : slot(wait)
+    guard places.count <= JSONProbe.textsMax,
+      places.allSatisfy({ $0.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { !$0.isEmpty } })
     else { return nil }
-    paths = JSONPaths(places)
+    paths = JSONPaths(places.enumerated().map { ($0.element, .text($0.offset)) })
   }
 
   /// Whether a body of this status can say something.
-  public func readsBody(status: UInt16) -> Bool { status == 400 ? !blame.isEmpty : status == 429 && saysWait }
+  public func readsBody(status: UInt16) -> Bool {
+    status == 429 ? wait != nil : blames.contains { $0.status == status && !$0.words.isEmpty }
+  }
 
-  /// Reads the body of a refusal.
-  public func read(_ body: Span<UInt8>, now: Timestamp) -> Told {
+  /// Reads a refusal; of one whose body says nothing, `body` may be empty.
+  public func read(_ status: UInt16, _ body: Span<UInt8>, now: Timestamp) -> Told {
+    var told = Told()
+    guard readsBody(status: status) else {
+      told.blamesKey = blames.contains { $0.status == status }
+      return told
+    }
     var probe = JSONProbe()
     probe.feed(body, paths)
-    var told = Told()
-    let (reason, wait) = (probe.text(Text.blame), probe.text(Text.wait))
-    told.blamesKey = !blame.isEmpty && reason.count >= blame.count && reason.span.extracting(0..<blame.count).equals(blame.span)
-    told.milliseconds = wait.count == 0 ? nil : Self.milliseconds(wait.span, now: now)
+    if status == 429, let wait {
+      let text = probe.text(wait)
+      told.milliseconds = text.count == 0 ? nil : Self.milliseconds(text.span, now: now)
+      return told
+    }
+    for blame in blames where blame.status == status {
+      let text = probe.text(blame.slot)
+      if text.count >= blame.words.count, text.span.extracting(0..<blame.words.count).equals(blame.words.span) {
+        told.blamesKey = true
+      }
+    }
     return told
+  }
+
+  /// Milliseconds of a wait that `count` units of `unit` milliseconds come to, 0 to `waitMax`: the one place where a provider's durations
+  /// are multiplied.
+  public static func wait(_ count: Int, unit: Int) -> Int {
+    let (product, isOver) = max(count, 0).multipliedReportingOverflow(by: max(unit, 0))
+    return isOver ? waitMax : min(product, waitMax)
+  }
+
+  /// Milliseconds that `retry-after` says: seconds, or a moment (RFC 9110 section 10.2.3); nil for anything else.
+  public static func retryAfter(_ value: Span<UInt8>, now: Timestamp) -> Int? {
+    if let seconds = ASCII.decimal(value) { return wait(seconds, unit: 1000) }
+    if value.count > 0, value.count <= 40, isDigits(value) { return waitMax }
+    return Timestamp(httpDate: value).map { until($0, now: now) }
+  }
+
+  private static func isDigits(_ value: Span<UInt8>) -> Bool {
+    for i in value.indices where !ASCII.isDigit(value[i]) { return false }
+    return true
+  }
+
+  /// Milliseconds from `now` to `moment`, 0 to `waitMax`.
+  private static func until(_ moment: Timestamp, now: Timestamp) -> Int {
+    let (difference, isOver) = moment.milliseconds.subtractingReportingOverflow(now.milliseconds)
+    if isOver { return moment.milliseconds > 0 ? waitMax : 0 }
+    return wait(Int(clamping: difference), unit: 1)
   }
 
   /// Whether the header field `name` says when a limit is over.
@@ -73,11 +140,12 @@ public struct RefusalFacts: Sendable {
     }
   }
 
-  /// Milliseconds, rounded up, that a span (`12`, `1.5s`, `6m0s`, `2ms`) or a moment (RFC 3339) is away; nil for anything else.
+  /// Milliseconds, rounded up and 0 to `waitMax`, that a span (`12`, `1.5s`, `6m0s`, `2ms`) or a moment (RFC 3339) is away; nil for
+  /// anything else.
   public static func milliseconds(_ text: Span<UInt8>, now: Timestamp) -> Int? {
     if text.count > 10, text[4] == UInt8(ascii: "-") {
       guard let moment = Timestamp(rfc3339: String(decoding: [UInt8](copying: text), as: UTF8.self)) else { return nil }
-      return Int(max(moment.milliseconds - now.milliseconds, 0))
+      return until(moment, now: now)
     }
     var (total, i) = (0.0, 0)
     while i < text.count {
@@ -109,6 +177,7 @@ public struct RefusalFacts: Sendable {
         return nil
       }
     }
-    return text.isEmpty || total > 1e12 ? nil : Int(total.rounded(.up))
+    // 1e12 is within an Int, and beyond what counts.
+    return text.isEmpty ? nil : wait(Int(min(total, 1e12).rounded(.up)), unit: 1)
   }
 }

@@ -62,6 +62,11 @@ struct OutsideWorld: Outside {
   }
 
   func probe(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> Int {
+    try await ask(credential, provider, path: path).status
+  }
+
+  /// What the provider answers GET on `path` with, asked with this credential.
+  func ask(_ credential: Credential, _ provider: Provider, path: String) async throws(Fault) -> OutboundAnswer {
     let base = provider.baseURL
     var message = ByteBuffer(capacity: 4096)
     var target = base.prefix + path
@@ -87,10 +92,9 @@ struct OutsideWorld: Outside {
     let place = Origin(
       host: base.host, port: base.port, tls: base.secure ? try tls.context(authorityFile: provider.authorityFile) : nil)
     do throws(IOFailure) {
-      return Int(
-        try await HTTPCall(connector: connector, loop: control).send(
-          &message, to: place, milliseconds: Self.callMilliseconds, answerMax: 8 << 20
-        ).status)
+      let answer = try await HTTPCall(connector: connector, loop: control).send(
+        &message, to: place, milliseconds: Self.callMilliseconds, answerMax: 8 << 20)
+      return OutboundAnswer(status: Int(answer.status), body: [UInt8](copying: answer.body.readable))
     } catch { throw Fault(.unavailable, "provider '\(provider.name)' did not answer: \(error.clause)") }
   }
 

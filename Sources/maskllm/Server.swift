@@ -77,6 +77,7 @@ final class Server: @unchecked Sendable {
     } else {
       tls = nil
     }
+    let prober = KeyProber(outside: outside, log: log)
     for _ in 0..<settings.loops {
       let loop = EventLoop()
       let shard = GatewayShard(
@@ -87,7 +88,8 @@ final class Server: @unchecked Sendable {
         leaks: LeakLink(server: Unowned(self), control: control),
         releases: ReleaseLink(server: Unowned(self), control: control),
         peppers: PepperLink(server: Unowned(self), control: control),
-        captures: CaptureLink(server: Unowned(self), control: control), health: health, log: log)
+        captures: CaptureLink(server: Unowned(self), control: control),
+        suspicions: SuspicionLink(prober: prober, control: control), health: health, log: log)
       planes.append(
         Plane(loop: loop, shard: shard, server: HTTPServer(loop: loop, handler: shard, limits: settings.gateway.server, tls: tls))
       )

@@ -132,10 +132,14 @@ class TestOpenAI:
             world.openai(max_retries=0).chat.completions.create(model=f"demo-error-{status}", messages=HELLO)
         assert f"demo error {status}" in e.value.message
 
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refusal_of_the_real_key_is_ours_and_does_not_echo_it(self, world, status):
+    def test_a_403_is_the_providers_and_does_not_echo_the_real_key(self, world):
+        with pytest.raises(openai.PermissionDeniedError) as e:
+            world.openai().chat.completions.create(model="demo-error-403", messages=HELLO)
+        assert "demo error 403" in e.value.message and "0000" not in e.value.message
+
+    def test_a_refusal_of_the_real_key_is_ours_and_does_not_echo_it(self, world):
         with pytest.raises(openai.InternalServerError) as e:
-            world.openai().chat.completions.create(model=f"demo-error-{status}", messages=HELLO)
+            world.openai(max_retries=0).chat.completions.create(model="demo-error-401", messages=HELLO)
         assert e.value.status_code == 503 and e.value.code == "provider_key_refused"
         assert "0000" not in e.value.message
         world.release_provider_keys()

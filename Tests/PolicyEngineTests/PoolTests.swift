@@ -42,9 +42,9 @@ struct PoolTests {
   {
     let snapshot = try snapshot([PoolSettings(), PoolSettings()])
     let health = snapshot.upstreams[0].credentials.map(\.health)
-    #expect(health[0].refused(status: 401, now: 0) && !health[0].refused(status: 401, now: 0))
+    #expect(health[0].refused(now: 0) && !health[0].refused(now: 0))
     for i in 0..<100 { #expect(pick(snapshot, UInt64(i), second) == 1) }
-    _ = health[1].refused(status: 401, now: 0)
+    _ = health[1].refused(now: 0)
     #expect(pick(snapshot, 1, 29 * second) == nil)
     #expect(pick(snapshot, 1, 30 * second) != nil)
     #expect(pick(snapshot, 2, 30 * second) != nil, "the other one")
@@ -54,15 +54,34 @@ struct PoolTests {
     for i in 0..<10 { #expect(pick(snapshot, UInt64(i), 61 * second) == 0) }
   }
 
-  @Test("403 can be about the request: only several in a row are about the key") func forbidden() throws {
+  @Test(
+    "what answers to requests say of a key makes it suspected, never unused, and is looked into by one caller in half a minute")
+  func suspicion() throws {
     let health = CredentialHealth()
-    for _ in 0..<4 { #expect(!health.refused(status: 403, now: 0)) }
-    health.answered()
-    for _ in 0..<4 { #expect(!health.refused(status: 403, now: 0)) }
-    #expect(health.state(now: 0) == .usable)
-    #expect(health.refused(status: 403, now: 0) && health.state(now: 0) == .quarantined)
+    #expect(health.suspected(now: second) && !health.suspected(now: second) && !health.suspected(now: 30 * second))
+    #expect(health.state(now: second) == .usable)
+    #expect(health.suspected(now: 31 * second) && health.state(now: 31 * second) == .usable)
+    #expect(health.refused(now: 32 * second) && health.state(now: 32 * second) == .quarantined)
+    #expect(!health.suspected(now: 1000 * second), "there is nothing left to find out")
     health.release()
-    #expect(health.state(now: 0) == .usable)
+    #expect(health.state(now: 33 * second) == .usable && health.suspected(now: 33 * second))
+  }
+
+  @Test(
+    "no wait that a provider says stops anything: it counts for five minutes at most",
+    arguments: [
+      Int.max, Int.max - 1, Int.max / 1_000_000 + 1, 99_999_999_999_000, 300_001, 300_000,
+    ]) func longWaits(milliseconds: Int)
+  {
+    let health = CredentialHealth()
+    for now in [0, second, UInt64.max - 1000 * second] {
+      health.limited(milliseconds: milliseconds, now: now)
+      #expect(health.coolSeconds(now: now) == 300)
+    }
+    for short in [Int.min, -1, 0, 1] {
+      health.limited(milliseconds: short, now: second)
+      #expect(health.coolSeconds(now: second) == 1)
+    }
   }
 
   @Test("a key rests for as long as it is told, five minutes at most; when all rest, the first to be ready is used")

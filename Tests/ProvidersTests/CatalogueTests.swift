@@ -36,7 +36,7 @@ struct CatalogueTests {
       ("base_url: ftp://x", "line 2: the base URL has no scheme"), ("nope: 1", "line 2: there is no 'nope'"),
       ("prefixes: v1", "'prefixes' are paths"), ("prefixes: /v1/", "'prefixes' are paths"),
       ("usage_option: always", "can only be never"), ("rate_limits: 'x:y'", "line 2: 'rate_limits' are"),
-      ("bad_key: error", "'bad_key' is a place"), ("bad_key: a..b c", "'bad_key' is a place"),
+      ("bad_key: error", "'bad_key' is a status, a place"), ("bad_key: a..b c", "'bad_key' is a status, a place"),
       ("retry_in: a b", "'retry_in' is a place"), ("python: print(1)", "line 2: 'python' names neither"),
       ("curl: curl http://x", "'curl' names neither"),
       ("output_limit: max", "'output_limit' is"), ("endpoints: POST", "nothing would pass"),
