@@ -150,11 +150,11 @@ public struct UsageDocument: Codable, Sendable {
       endpoint = place.endpoint == 0 ? nil : EndpointClass(rawValue: place.endpoint - 1).map { "\($0.name)" }
     }
     if by.contains(.outcome) { outcome = Outcome(rawValue: place.outcome)?.name }
-    (requests, refused, failed) = (sums.requests, line.refused, line.failed)
-    (input_tokens, output_tokens) = (sums.input, sums.output)
-    (cache_read_tokens, cache_write_tokens) = (sums.cacheRead, sums.cacheWrite)
-    (bytes_in, bytes_out, cost_usd) = (sums.bytesIn, sums.bytesOut, NanoDollars(sums.nanoDollars).dollars)
-    mean_duration_us = sums.microseconds / max(1, sums.requests)
+    (requests, refused, failed) = (sums.requests.count, line.refused.count, line.failed.count)
+    (input_tokens, output_tokens) = (sums.input.count, sums.output.count)
+    (cache_read_tokens, cache_write_tokens) = (sums.cacheRead.count, sums.cacheWrite.count)
+    (bytes_in, bytes_out, cost_usd) = (sums.bytesIn.count, sums.bytesOut.count, sums.cost.dollars)
+    mean_duration_us = (sums.microseconds / max(1, sums.requests.count)).count
   }
 }
 
@@ -187,10 +187,11 @@ private struct FlatRow {
       text(r.endpoint.map { "\($0.name)" }), .text(entry.model), .text(r.outcome.name), .text(entry.code),
       number(Int64(r.status)),
       number(Int64(r.upstreamStatus)), .plain("\(r.isStream)"), number(Int64(r.bytesIn)), number(Int64(r.bytesOut)),
-      number(Int64(r.durationMicroseconds)), number(Int64(r.firstByteMicroseconds)), number(r.usage.input),
-      number(r.usage.output),
-      number(r.usage.cacheRead), number(r.usage.cacheWrite), number(r.usage.reasoning), number(r.usage.seconds),
-      number(r.usage.images), number(r.cost?.count), .plain("\(r.isEstimated)"),
+      number(Int64(r.durationMicroseconds)), number(Int64(r.firstByteMicroseconds)), number(r.usage.input?.count),
+      number(r.usage.output?.count),
+      number(r.usage.cacheRead?.count), number(r.usage.cacheWrite?.count), number(r.usage.reasoning?.count),
+      number(r.usage.seconds?.count),
+      number(r.usage.images?.count), number(r.cost?.count), .plain("\(r.isEstimated)"),
     ]
   }
 

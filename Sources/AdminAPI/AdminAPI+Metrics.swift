@@ -64,7 +64,7 @@ extension AdminAPI {
       for (provider, use) in uses { text.sample(name, [("provider", provider)], value(use)) }
     }
     counter("maskllm_cost_dollars_total", "What requests came to, as far as prices are known.") {
-      NanoDollars($0.nanoDollars).dollars
+      $0.cost.dollars
     }
     counter("maskllm_request_bytes_total", "Bytes of content from clients.") { "\($0.bytesIn)" }
     counter("maskllm_response_bytes_total", "Bytes of content to clients.") { "\($0.bytesOut)" }
@@ -92,10 +92,10 @@ extension AdminAPI {
 
   private func budgets(_ text: inout ExpositionText) {
     let standings = service.budgets.keys.sorted().compactMap { name in service.standing(ofBudget: name).map { (name, $0) } }
-    func gauge(_ name: String, _ help: String, _ value: (Ledger.Standing) -> Int64) {
+    func gauge(_ name: String, _ help: String, _ value: (Ledger.Standing) -> Amount) {
       text.family(name, .gauge, help)
       for (budget, standing) in standings {
-        text.sample(name, [("budget", budget)], NanoDollars(value(standing)).dollars)
+        text.sample(name, [("budget", budget)], NanoDollars(value(standing).count).dollars)
       }
     }
     gauge("maskllm_budget_limit_dollars", "What a budget has in the window in force.") { $0.limit }

@@ -201,10 +201,11 @@ extension ActivityDocument {
       outcome: r.outcome.name, code: entry.code, status: Int(r.status),
       upstream_status: r.upstreamStatus == 0 ? nil : Int(r.upstreamStatus),
       stream: r.isStream, bytes_in: r.bytesIn, bytes_out: r.bytesOut, duration_us: r.durationMicroseconds,
-      first_byte_us: r.upstreamStatus == 0 ? nil : r.firstByteMicroseconds, input_tokens: r.usage.input,
-      output_tokens: r.usage.output,
-      cache_read_tokens: r.usage.cacheRead, cache_write_tokens: r.usage.cacheWrite, reasoning_tokens: r.usage.reasoning,
-      audio_seconds: r.usage.seconds, images: r.usage.images,
+      first_byte_us: r.upstreamStatus == 0 ? nil : r.firstByteMicroseconds, input_tokens: r.usage.input?.count,
+      output_tokens: r.usage.output?.count,
+      cache_read_tokens: r.usage.cacheRead?.count, cache_write_tokens: r.usage.cacheWrite?.count,
+      reasoning_tokens: r.usage.reasoning?.count,
+      audio_seconds: r.usage.seconds?.count, images: r.usage.images?.count,
       cost_usd: r.cost?.dollars, estimated: r.isEstimated ? true : nil)
   }
 }

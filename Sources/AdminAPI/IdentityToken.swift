@@ -48,9 +48,8 @@ struct IdentityToken {
     guard audience.contains(client), audience.count == 1 || claims["azp"]?.text == client else {
       throw Self.refused("is for another client")
     }
-    let seconds = now.milliseconds / 1000
-    guard let end = Self.number(claims["exp"]), seconds < end + Self.skew, let start = Self.number(claims["iat"]),
-      start <= seconds + Self.skew
+    guard let end = Self.moment(claims["exp"]), now < end + Self.skew, let start = Self.moment(claims["iat"]),
+      start <= now + Self.skew
     else { throw Self.refused("is not of now") }
     guard let said = claims["nonce"]?.text, constantTimeEqual(Array(said.utf8).span, Array(nonce.utf8).span) else {
       throw Self.refused("answers another sign-in")
@@ -58,10 +57,11 @@ struct IdentityToken {
     guard let subject = claims["sub"]?.text, !subject.isEmpty else { throw Self.refused("is of nobody") }
   }
 
-  private static func number(_ claim: JSONTree?) -> Int64? {
+  /// The moment that a claim tells in seconds since 1970; nil for what is none.
+  private static func moment(_ claim: JSONTree?) -> Timestamp? {
     switch claim {
-    case .integer(let value): Int64(value)
-    case .number(let value) where abs(value) < 1e15: Int64(value)
+    case .integer(let value): Timestamp(seconds: Int64(value))
+    case .number(let value) where abs(value) < 1e15: Timestamp(seconds: Int64(value))
     default: nil
     }
   }

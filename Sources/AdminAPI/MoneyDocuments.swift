@@ -114,7 +114,7 @@ private func dollars(_ text: String) throws(Fault) -> NanoDollars {
 
 extension BudgetStateDocument {
   init(_ standing: Ledger.Standing) {
-    func usd(_ amount: Int64) -> String { NanoDollars(amount).dollars }
+    func usd(_ amount: Amount) -> String { NanoDollars(amount.count).dollars }
     self.init(
       limit_usd: usd(standing.limit), spent_usd: usd(standing.spent), estimated_usd: usd(standing.estimated),
       held_usd: usd(standing.held), left_usd: usd(max(0, standing.limit - standing.spent - standing.held)),
@@ -138,6 +138,11 @@ extension PriceDocument {
       let value = Price.isCount(column) ? ASCII.decimal(Array(text.utf8).span).map(Int64.init) : NanoDollars(dollars: text)?.count
       guard let value else {
         throw Fault(.invalidInput, "the price '\(column.prefix(40))' is no amount", hint: "write it as 2.50")
+      }
+      guard value <= Price.valueMax else {
+        throw Fault(
+          .invalidInput, "the price '\(column.prefix(40))' is above \(NanoDollars(Price.valueMax).dollars)",
+          hint: "prices are US dollars a million tokens, a picture or a second")
       }
       guard price.set(column, value) else {
         throw Fault(

@@ -20,10 +20,10 @@ public enum ActivityEncoding {
     buffer.append((record.isStream ? 1 : 0) | (record.isEstimated ? 2 : 0))
     varint(UInt64(record.status), &buffer)
     varint(UInt64(record.upstreamStatus), &buffer)
-    varint(UInt64(record.bytesIn), &buffer)
-    varint(UInt64(record.bytesOut), &buffer)
-    varint(UInt64(record.durationMicroseconds), &buffer)
-    varint(UInt64(record.firstByteMicroseconds), &buffer)
+    varint(UInt64(clamping: record.bytesIn), &buffer)
+    varint(UInt64(clamping: record.bytesOut), &buffer)
+    varint(UInt64(clamping: record.durationMicroseconds), &buffer)
+    varint(UInt64(clamping: record.firstByteMicroseconds), &buffer)
     count(record.usage.input, &buffer)
     count(record.usage.output, &buffer)
     count(record.usage.cacheRead, &buffer)
@@ -31,7 +31,7 @@ public enum ActivityEncoding {
     count(record.usage.reasoning, &buffer)
     count(record.usage.audioInput, &buffer)
     count(record.usage.audioOutput, &buffer)
-    count(record.cost?.count, &buffer)
+    count(record.cost, &buffer)
     count(record.usage.seconds, &buffer)
     count(record.usage.images, &buffer)
     varint(UInt64(record.keyVersion), &buffer)
@@ -74,9 +74,9 @@ public enum ActivityEncoding {
     buffer.append(UInt8(rest))
   }
 
-  /// 0 for nil, else the number plus one; a negative count is none.
-  private static func count(_ value: Int64?, _ buffer: inout ByteBuffer) {
-    varint(value.map { $0 < 0 ? 0 : UInt64($0) + 1 } ?? 0, &buffer)
+  /// 0 for nil, else the number plus one; a count that no request can have is none.
+  private static func count(_ value: (some Quantity)?, _ buffer: inout ByteBuffer) {
+    varint(value.map { type(of: $0).toldRange.contains($0.count) ? UInt64($0.count) + 1 : 0 } ?? 0, &buffer)
   }
 
   /// A length (0, 4 or 16) and so many bytes.
@@ -108,19 +108,44 @@ public enum ActivityEncoding {
     return entries
   }
 
-  /// The same without making texts of them: hands over where in `bytes` provider, model and code are.
+  /// Damage found while records were read back.
+  public struct Damage: Sendable, Equatable {
+    /// Records with a number that no request can have: that number is left out.
+    public var doubtful: Count = 0
+    /// Segments whose rest cannot be read.
+    public var cutShort: Count = 0
+    public init() {}
+    public var isNone: Bool { doubtful == 0 && cutShort == 0 }
+    public static func += (a: inout Self, b: Self) {
+      a.doubtful += b.doubtful
+      a.cutShort += b.cutShort
+    }
+  }
+
+  /// The same without making texts of them: hands over where in `bytes` provider, model and code are. Reads whatever stands there:
+  /// what cannot be understood is passed over, and told.
+  @discardableResult
   public static func forEach(
     in bytes: [UInt8], _ body: (ActivityRecord, _ provider: Range<Int>, _ model: Range<Int>, _ code: Range<Int>) -> Void
-  ) {
+  ) -> Damage {
     var reader = Reader(bytes: bytes)
-    while !reader.isAtEnd, let entry = reader.entry() { body(entry.record, entry.provider, entry.model, entry.code) }
+    var damage = Damage()
+    while !reader.isAtEnd {
+      guard let entry = reader.entry() else {
+        damage.cutShort += 1
+        break
+      }
+      if reader.isDoubtful { damage.doubtful += 1 }
+      body(entry.record, entry.provider, entry.model, entry.code)
+    }
+    return damage
   }
 
   /// Whether all of `bytes` are so many records.
   static func isWhole(_ bytes: [UInt8], count: Int) -> Bool {
     var reader = Reader(bytes: bytes)
     var found = 0
-    while !reader.isAtEnd, reader.entry() != nil { found += 1 }
+    while !reader.isAtEnd, reader.entry() != nil, !reader.isDoubtful { found += 1 }
     return reader.isAtEnd && found == count
   }
 
@@ -146,13 +171,31 @@ public enum ActivityEncoding {
       return nil
     }
 
-    mutating func int() -> Int? { varint().map { Int(truncatingIfNeeded: $0) } }
+    /// True once a number was read that cannot be true: then the record is damaged, or was written by somebody else.
+    var isDoubtful = false
+
+    /// A number of a request; what no request can have is the most that one can.
+    mutating func number<Q: Quantity>(_: Q.Type) -> Int? {
+      varint().map { value in
+        if value > UInt64(Q.toldRange.upperBound) { isDoubtful = true }
+        return Int(Q(clamping: value).told.count)
+      }
+    }
+
     mutating func text() -> Range<Int>? {
       guard let n = byte(), at + Int(n) <= bytes.count else { return nil }
       defer { at += Int(n) }
       return at..<(at + Int(n))
     }
-    mutating func tokens() -> Int64?? { varint().map { $0 == 0 ? nil : Int64(truncatingIfNeeded: $0 - 1) } }
+    /// What a provider told; what cannot be true is not told.
+    mutating func told<Q: Quantity>(_: Q.Type) -> Q?? {
+      varint().map { value in
+        guard value > 0 else { return nil }
+        let count = Int64(exactly: value - 1).flatMap { Q(told: $0) }
+        if count == nil { isDoubtful = true }
+        return count
+      }
+    }
 
     mutating func id() -> RecordID?? {
       guard let isThere = byte() else { return nil }
@@ -181,17 +224,24 @@ public enum ActivityEncoding {
     }
 
     /// A count that versions before `first` did not have.
-    private mutating func since(_ first: UInt8, _ version: UInt8) -> Int64?? { version < first ? .some(nil) : tokens() }
+    private mutating func since<Q: Quantity>(_ first: UInt8, _ version: UInt8, _ type: Q.Type) -> Q?? {
+      version < first ? .some(nil) : told(type)
+    }
 
     mutating func entry() -> (record: ActivityRecord, provider: Range<Int>, model: Range<Int>, code: Range<Int>)? {
+      isDoubtful = false
       guard let version = byte(), (1...5).contains(version), let start = varint(), let key = id() else { return nil }
       var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
       record.key = key
-      guard let endpoint = byte(), let outcome = byte().flatMap(Outcome.init(rawValue:)), let stream = byte(), let status = int(),
-        let upstreamStatus = int(), let bytesIn = int(), let bytesOut = int(), let duration = int(), let firstByte = int(),
-        let input = tokens(), let output = tokens(), let read = tokens(), let write = tokens(), let reasoning = tokens(),
-        let audioIn = since(2, version), let audioOut = since(2, version), let cost = since(2, version),
-        let seconds = since(3, version), let images = since(3, version),
+      guard let endpoint = byte(), let outcome = byte().flatMap(Outcome.init(rawValue:)), let stream = byte(),
+        let status = varint(),
+        let upstreamStatus = varint(), let bytesIn = number(ByteCount.self), let bytesOut = number(ByteCount.self),
+        let duration = number(Microseconds.self), let firstByte = number(Microseconds.self),
+        let input = told(TokenCount.self), let output = told(TokenCount.self), let read = told(TokenCount.self),
+        let write = told(TokenCount.self), let reasoning = told(TokenCount.self),
+        let audioIn = since(2, version, TokenCount.self), let audioOut = since(2, version, TokenCount.self),
+        let cost = since(2, version, NanoDollars.self),
+        let seconds = since(3, version, Count.self), let images = since(3, version, Count.self),
         let keyVersion = version < 4 ? 0 : varint(), let address = version < 4 ? .some(nil) : address(),
         let providerKey = version < 4 ? .some(nil) : id(), let providerKeyVersion = version < 4 ? 0 : varint(),
         let refusedProviderKey = version < 4 ? .some(nil) : id(), let trace = version < 5 ? .some(nil) : trace(),
@@ -199,13 +249,13 @@ public enum ActivityEncoding {
       else { return nil }
       record.endpoint = endpoint == 0 ? nil : EndpointClass(rawValue: endpoint - 1)
       record.outcome = outcome
-      (record.providerKey, record.providerKeyVersion) = (providerKey, UInt32(truncatingIfNeeded: providerKeyVersion))
+      (record.providerKey, record.providerKeyVersion) = (providerKey, UInt32(clamping: providerKeyVersion))
       (record.refusedProviderKey, record.trace) = (refusedProviderKey, trace)
-      (record.keyVersion, record.address) = (UInt32(truncatingIfNeeded: keyVersion), address)
+      (record.keyVersion, record.address) = (UInt32(clamping: keyVersion), address)
       (record.isStream, record.isEstimated) = (stream & 1 == 1, stream & 2 == 2)
-      record.cost = cost.map { NanoDollars($0) }
-      record.status = UInt16(truncatingIfNeeded: status)
-      record.upstreamStatus = UInt16(truncatingIfNeeded: upstreamStatus)
+      record.cost = cost
+      record.status = UInt16(clamping: status)
+      record.upstreamStatus = UInt16(clamping: upstreamStatus)
       (record.bytesIn, record.bytesOut) = (bytesIn, bytesOut)
       (record.durationMicroseconds, record.firstByteMicroseconds) = (duration, firstByte)
       record.usage = Usage(

@@ -47,6 +47,19 @@ public struct Alert: Sendable, Codable, Equatable {
 }
 
 extension Alert {
+  /// The same with moments of the years 1 to 9999 and counts of 0 or more: what was read back may say anything.
+  public func bounded() -> Alert {
+    func moment(_ at: Int64) -> Int64 { Timestamp(milliseconds: at).milliseconds }
+    var alert = self
+    (alert.lastAt, alert.count) = (moment(lastAt), Int(Count(clamping: count).told.count))
+    alert.tellings = tellings.mapValues { telling in
+      Telling(
+        due: telling.due.map(moment), attempts: min(max(telling.attempts, 0), 1000), toldAt: telling.toldAt.map(moment),
+        trouble: telling.trouble)
+    }
+    return alert
+  }
+
   /// One that says that it is a test.
   public static func test(id: String, at now: Timestamp, by who: String) -> Alert {
     Alert(
@@ -101,7 +114,7 @@ public struct AlertBook: Sendable {
     var alert: Alert
     if let known = open[same].flatMap({ alerts[$0] }) {
       alert = known
-      alert.count += 1
+      alert.count.increment()
       (alert.lastAt, alert.details, alert.actor) = (entry.at.milliseconds, entry.details, entry.actor)
     } else {
       alert = Alert(entry, id: id, severity: severity)

@@ -51,6 +51,26 @@ public final class KeyProfile: Codable {
 
   public init() {}
 
+  /// Puts what was read back within what can be: moments of the years 1 to 9999, counts of 0 or more, no list longer than it may be.
+  public func bound() {
+    func moment(_ at: Int64) -> Int64 { Timestamp(milliseconds: at).milliseconds }
+    (firstAt, lastAt, requests) = (moment(firstAt), moment(lastAt), max(requests, 0))
+    versions = versions.suffix(Self.versionsMax).map { use in
+      var use = use
+      (use.requests, use.lastAt, use.hosts) = (max(use.requests, 0), moment(use.lastAt), Array(use.hosts.prefix(Self.hostsMax)))
+      return use
+    }
+    places = places.suffix(Self.placesMax).map { place in
+      var place = place
+      (place.lastAt, place.probes, place.inMinute) = (moment(place.lastAt), max(place.probes, 0), max(place.inMinute, 0))
+      return place
+    }
+    models = Array(models.prefix(Self.modelsMax))
+    if hours.count != 48 { hours = [UInt8](repeating: 0, count: 48) }
+    refusedInMinute = max(refusedInMinute, 0)
+    spoken = spoken.mapValues(moment)
+  }
+
   /// A copy that goes its own way.
   public func copy() -> KeyProfile {
     let copy = KeyProfile()
@@ -93,11 +113,12 @@ struct HourlySum: Codable {
 
   /// Adds to the hour of `at`. Returns the hour's sum so far, and what is usual; nil while that is not known.
   mutating func add(_ amount: Int64, at: Int64) -> (sum: Int64, usual: Int64?) {
-    let now = at.floorDivided(by: 3_600_000)
+    let (now, amount) = (at.floorDivided(by: 3_600_000), max(amount, 0))
     if now > hour {
       if sum > 0 {
-        count = min(count + 1, Self.memory)
-        mean += (sum - mean) / count
+        // What was stored is nobody's to trust: within bounds, no difference or sum is too large.
+        (count, mean) = (min(max(count, 0), Self.memory - 1) + 1, min(max(mean, 0), .max / 2))
+        mean += (min(max(sum, 0), .max / 2) - mean) / count
       }
       (hour, sum) = (now, 0)
     }

@@ -112,8 +112,8 @@ public enum OpenTelemetry {
       attributes += [attribute("gen_ai.provider.name", providerName(kind: kind)), attribute("maskllm.provider", entry.provider)]
     }
     if !entry.model.isEmpty { attributes.append(attribute("gen_ai.request.model", entry.model)) }
-    if let input = r.usage.input { attributes.append(attribute("gen_ai.usage.input_tokens", input)) }
-    if let output = r.usage.output { attributes.append(attribute("gen_ai.usage.output_tokens", output)) }
+    if let input = r.usage.input { attributes.append(attribute("gen_ai.usage.input_tokens", input.count)) }
+    if let output = r.usage.output { attributes.append(attribute("gen_ai.usage.output_tokens", output.count)) }
     if let key = r.key { attributes.append(attribute("maskllm.key.id", key.description)) }
     if let cost = r.cost { attributes.append(attribute("maskllm.cost_usd", cost.dollars)) }
     if r.status != 0 { attributes.append(attribute("http.response.status_code", Int64(r.status))) }
@@ -122,7 +122,7 @@ public enum OpenTelemetry {
       let error = !entry.code.isEmpty ? entry.code : r.outcome == .completed ? "\(r.status)" : r.outcome.name
       attributes.append(attribute("error.type", error))
     }
-    let end = r.start.milliseconds * 1000 + Int64(r.durationMicroseconds)
+    let end = r.start.milliseconds * 1000 + Microseconds(clamping: r.durationMicroseconds).told.count
     var span: [String: Value] = [
       "traceId": .text(context.traceID), "spanId": .text(TraceContext.digits(id)), "kind": .number(3),
       "name": .text(entry.model.isEmpty ? operation : "\(operation) \(entry.model)"),
@@ -205,7 +205,7 @@ public enum OpenTelemetry {
         }),
       sum(
         "maskllm.cost", "USD",
-        uses.map { name, use in point(provider(name), ["asDouble": .number(Double(use.nanoDollars) / 1e9)]) }),
+        uses.map { name, use in point(provider(name), ["asDouble": .number(Double(use.cost.count) / 1e9)]) }),
       sum(
         "maskllm.requests", "{request}",
         meter.requests.sorted { "\($0.key)" < "\($1.key)" }.map { request, count in

@@ -52,10 +52,10 @@ public struct TrafficMeter: Sendable {
 
   /// What a provider's requests came to.
   public struct Use: Sendable {
-    public var tokens: [String: Int64] = [:]
-    public var nanoDollars: Int64 = 0
-    public var bytesIn = 0
-    public var bytesOut = 0
+    public var tokens: [String: TokenCount] = [:]
+    public var cost: NanoDollars = 0
+    public var bytesIn: ByteCount = 0
+    public var bytesOut: ByteCount = 0
     public var durations = Histogram()
     public var firstBytes = Histogram()
   }
@@ -101,7 +101,7 @@ public struct TrafficMeter: Sendable {
 
     let name: ArraySlice<UInt8>
     var kinds: [(kind: Kind, count: Int)] = []
-    var tokens = InlineArray<5, Int64>(repeating: 0)
+    var tokens = InlineArray<5, TokenCount>(repeating: 0)
     /// Which of them anybody has told, a bit each.
     var told: UInt8 = 0
     var use = Use()
@@ -112,8 +112,8 @@ public struct TrafficMeter: Sendable {
       let kind = Kind(
         endpoint: record.endpoint.map { $0.rawValue + 1 } ?? 0, outcome: record.outcome.rawValue, status: record.status / 100)
       if let i = kinds.firstIndex(where: { $0.kind == kind }) { kinds[i].count += 1 } else { kinds.append((kind, 1)) }
-      use.bytesIn += record.bytesIn
-      use.bytesOut += record.bytesOut
+      use.bytesIn += ByteCount(clamping: record.bytesIn)
+      use.bytesOut += ByteCount(clamping: record.bytesOut)
       // Only what a provider was asked says anything of how long it takes.
       guard record.upstreamStatus != 0 else { return }
       use.durations.count(microseconds: record.durationMicroseconds, record)
@@ -123,10 +123,10 @@ public struct TrafficMeter: Sendable {
       note(2, record.usage.cacheRead)
       note(3, record.usage.cacheWrite)
       note(4, record.usage.reasoning)
-      use.nanoDollars += record.cost?.count ?? 0
+      use.cost += record.cost ?? 0
     }
 
-    private mutating func note(_ place: Int, _ count: Int64?) {
+    private mutating func note(_ place: Int, _ count: TokenCount?) {
       guard let count else { return }
       tokens[place] += count
       told |= 1 << UInt8(place)
@@ -146,7 +146,7 @@ public struct TrafficMeter: Sendable {
     var use = uses.removeValue(forKey: provider) ?? Use()
     use.bytesIn += tally.use.bytesIn
     use.bytesOut += tally.use.bytesOut
-    use.nanoDollars += tally.use.nanoDollars
+    use.cost += tally.use.cost
     use.durations.add(tally.use.durations)
     use.firstBytes.add(tally.use.firstBytes)
     for (place, kind) in Self.tokenKinds.enumerated() where tally.told >> UInt8(place) & 1 == 1 {

@@ -104,7 +104,7 @@ public struct TriggerEngine {
       }
       let minute = at.floorDivided(by: 60_000)
       if profile.refusedMinute != minute { (profile.refusedMinute, profile.refusedInMinute) = (minute, 0) }
-      profile.refusedInMinute += 1
+      profile.refusedInMinute.increment()
       let count = profile.refusedInMinute
       speak(.refusals, about, facts, &verdicts, where: { count >= $0.count ?? .max }) {
         "\(count) requests were refused within a minute"
@@ -137,8 +137,8 @@ public struct TriggerEngine {
       }
       profile.models.append(name)
     }
-    if let cost = record.cost?.count, cost > 0 {
-      let (sum, usual) = profile.spend.add(cost, at: at)
+    if let cost = record.cost, cost > 0 {
+      let (sum, usual) = profile.spend.add(cost.count, at: at)
       if let usual {
         speak(.spendSpike, about, facts, &verdicts, where: { Self.isSpike(sum / 1000, usual / 1000, $0) }) {
           "\(NanoDollars(sum).dollars) USD in this hour, where \(NanoDollars(usual).dollars) is usual"
@@ -147,7 +147,7 @@ public struct TriggerEngine {
     }
     let used = (record.usage.input ?? 0) + (record.usage.output ?? 0)
     if used > 0 {
-      let (sum, usual) = profile.tokens.add(used, at: at)
+      let (sum, usual) = profile.tokens.add(used.count, at: at)
       if let usual {
         speak(.tokenSpike, about, facts, &verdicts, where: { Self.isSpike(sum, usual, $0) }) {
           "\(sum) tokens in this hour, where \(usual) are usual"
@@ -156,7 +156,7 @@ public struct TriggerEngine {
     }
     if profile.firstAt == 0 { profile.firstAt = at }
     profile.lastAt = max(profile.lastAt, at)
-    profile.requests += 1
+    profile.requests.increment()
     return verdicts
   }
 
@@ -248,7 +248,7 @@ public struct TriggerEngine {
 
   private func noteVersion(_ record: ActivityRecord, _ at: Int64, _ profile: KeyProfile) {
     let i = profile.position(of: record.keyVersion)
-    profile.versions[i].requests += 1
+    profile.versions[i].requests.increment()
     profile.versions[i].lastAt = max(profile.versions[i].lastAt, at)
     guard let host = record.address, profile.versions[i].hosts.count < KeyProfile.hostsMax,
       !profile.versions[i].hosts.contains(host)
@@ -303,13 +303,13 @@ public struct TriggerEngine {
       if (1...Self.probesMax).contains(profile.places[i].probes), at - last >= Self.pause {
         profile.places[i].isProbed = true
       } else {
-        profile.places[i].probes += 1
+        profile.places[i].probes.increment()
       }
     }
     if profile.places[i].isProbed {
       let minute = at.floorDivided(by: 60_000)
       if profile.places[i].minute != minute { (profile.places[i].minute, profile.places[i].inMinute) = (minute, 0) }
-      profile.places[i].inMinute += 1
+      profile.places[i].inMinute.increment()
     }
     profile.places[i].lastAt = max(last, at)
     return (isNew, profile.places[i].isProbed ? profile.places[i].inMinute : 0)

@@ -88,14 +88,14 @@ public struct UsageRollup: Sendable {
 extension UsageRow.Sums {
   fileprivate mutating func add(_ record: ActivityRecord) {
     requests += 1
-    bytesIn += Int64(record.bytesIn)
-    bytesOut += Int64(record.bytesOut)
+    bytesIn += ByteCount(clamping: record.bytesIn)
+    bytesOut += ByteCount(clamping: record.bytesOut)
     input += record.usage.input ?? 0
     output += record.usage.output ?? 0
     cacheRead += record.usage.cacheRead ?? 0
     cacheWrite += record.usage.cacheWrite ?? 0
-    nanoDollars += record.cost?.count ?? 0
-    microseconds += Int64(record.durationMicroseconds)
+    cost += record.cost ?? 0
+    microseconds += Microseconds(clamping: record.durationMicroseconds)
   }
 }
 
@@ -119,8 +119,8 @@ public struct UsageQuery: Sendable {
     public var place: UsageRow.Place
     public var sums = UsageRow.Sums()
     /// Those of `sums.requests` that the gateway refused, and those that ended badly.
-    public var refused: Int64 = 0
-    public var failed: Int64 = 0
+    public var refused: Count = 0
+    public var failed: Count = 0
   }
 
   /// Whether no sums are kept that answer it, and the requests themselves have to be summed up.

@@ -75,7 +75,8 @@ extension Exchange {
         case .granted: continue
         case .short(let left, let again):
           if !wasSaid, need.account.unit == .nanoDollars, let price = bound.price,
-            let tokens = price.price.affordable(NanoDollars(left), inputTokens: bound.inputTokens, limit: bound.outputTokens - 1),
+            let tokens = price.price.affordable(
+              NanoDollars(left.count), inputTokens: bound.inputTokens, limit: bound.outputTokens - 1),
             tokens >= Self.shortestAnswer
           {
             // Nobody asked for so long an answer: what there is pays for a shorter one.
@@ -89,13 +90,13 @@ extension Exchange {
     self.bound = bound
     if endpoint!.generates, shard.snapshot.countsTokens(key: key) {
       // Beside one event a token there are a few that carry none: roles, ends, usage.
-      piecesMax = bound.outputTokens + 4 * (work.reader.choices ?? 1) + 4
+      piecesMax = bound.outputTokens + TokenCount(work.reader.choices ?? 1) * 4 + 4
     }
   }
 
   static let turnsMax = 64
   /// Tokens below which an answer is not worth its request.
-  static let shortestAnswer: Int64 = 16
+  static let shortestAnswer: TokenCount = 16
 
   /// The key's position after a wait, if it is still in force. (A client that went meanwhile is noticed at the next read.)
   private func stillPosition() throws(Denial) -> Int {
@@ -136,7 +137,8 @@ extension Exchange {
     shard.edits.removeAll(keepingCapacity: true)
     if let bound, endpoint!.generates {
       let choices = max(work.reader.choices ?? 1, 1)
-      _ = work.reader.limitOutput(to: max(bound.outputTokens / choices, 1), name: upstream!.entry.outputLimit, into: &shard.edits)
+      _ = work.reader.limitOutput(
+        to: max(bound.outputTokens / choices, TokenCount(1)), name: upstream!.entry.outputLimit, into: &shard.edits)
     }
     // A body that is not understood here is the provider's to refuse.
     if wantsUsage || work.charges.isCounting, endpoint!.generates, upstream!.entry.asksForUsage, work.reader.isClear(),
@@ -199,6 +201,11 @@ extension Exchange {
       record.isEstimated = !work.charges.isEmpty
       return work.charges.settle((bound?.inputTokens ?? 0, bound?.outputTokens ?? 0, nil), now: now)
     }
+    // Nothing of an answer is believed that tells what cannot be true: all that was held for it.
+    if session == nil ? work.meter.isImpossible : work.session.isImpossible {
+      record.isEstimated = true
+      return work.charges.settle((bound?.inputTokens ?? 0, bound?.outputTokens ?? 0, nil), now: now)
+    }
     // A stream that says no end of its own is whole when its connection says so.
     let isWhole = usage.isKnown && (!record.isStream || work.meter.isComplete || record.outcome == .completed)
     if !isWhole { estimate(&usage) }
@@ -219,8 +226,8 @@ extension Exchange {
     // A passing answer that has no meter has no tokens to guess.
     guard endpoint!.generates || endpoint!.kind == .embeddings else { return }
     record.isEstimated = true
-    if usage.input == nil { usage.input = Int64(record.bytesIn + 3) / 4 }
-    let seen = record.isStream ? work.meter.pieces : Int64(record.bytesOut + 3) / 4
+    if usage.input == nil { usage.input = TokenCount(clamping: record.bytesIn / 4 + 1) }
+    let seen = record.isStream ? work.meter.pieces : TokenCount(clamping: record.bytesOut / 4 + 1)
     // Some providers begin with a made-up number.
     usage.output = max(usage.output ?? 0, endpoint!.generates ? seen : 0)
     if let bound { usage.output = min(usage.output ?? 0, max(bound.outputTokens, work.meter.usage.output ?? 0)) }

@@ -101,7 +101,7 @@ extension Exchange {
     case 429:
       // With one key there is nothing to choose, and the client is told what the provider says.
       guard upstream!.credentials.count > 1 else { return }
-      credential.health.limited(milliseconds: retryAfter(head, inbound, told), now: monotonicNanoseconds())
+      credential.health.limited(for: retryAfter(head, inbound, told), now: monotonicNanoseconds())
       if mayTryAnother { throw .anotherKey }
     // Lists of models are open to anybody at some providers.
     case 200..<300: if endpoint!.kind != .models { credential.health.answered() }
@@ -149,19 +149,21 @@ extension Exchange {
   }
 
   /// For how long the provider wants to be left alone; a second where it does not say.
-  private func retryAfter(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer, _ told: RefusalFacts.Told) -> Int {
+  private func retryAfter(_ head: borrowing ResponseHead, _ inbound: borrowing ByteBuffer, _ told: RefusalFacts.Told)
+    -> Milliseconds
+  {
     let bytes = inbound.readable
-    var (milliseconds, reset): (Int?, Int?) = (nil, told.milliseconds)
+    var (wait, reset): (Milliseconds?, Milliseconds?) = (nil, told.wait)
     for field in head.fields {
       let name = bytes.extracting(field.name.range)
       let value = bytes.extracting(field.value.range)
-      if name.equalsIgnoringCase("retry-after-ms") { return RefusalFacts.wait(ASCII.decimal(value) ?? 1000, unit: 1) }
-      if name.equalsIgnoringCase("retry-after") { milliseconds = RefusalFacts.retryAfter(value, now: shard.clock.now) }
-      if upstream!.entry.refusals.isReset(name), let until = RefusalFacts.milliseconds(value, now: shard.clock.now) {
+      if name.equalsIgnoringCase("retry-after-ms") { return ASCII.decimal(value).map { Milliseconds(clamping: $0) } ?? 1000 }
+      if name.equalsIgnoringCase("retry-after") { wait = RefusalFacts.retryAfter(value, now: shard.clock.now) }
+      if upstream!.entry.refusals.isReset(name), let until = RefusalFacts.wait(value, now: shard.clock.now) {
         reset = max(reset ?? 0, until)
       }
     }
-    return milliseconds ?? reset ?? 1000
+    return wait ?? reset ?? 1000
   }
 
   /// How far the provider's clock is ahead of ours, in milliseconds.

@@ -49,7 +49,7 @@ struct Exchange: ~Copyable {
   /// The most that it can come to, where that is counted.
   var bound: Bound?
   /// Events of an answer after which it is longer than what is held for it.
-  var piecesMax = Int64.max
+  var piecesMax = TokenCount.max
   /// Which of the provider's addresses the request is written for.
   var place = 0
   /// Whether the last try to connect failed for want of anybody there.

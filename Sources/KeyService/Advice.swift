@@ -63,7 +63,8 @@ public struct PolicyReplay: Sendable {
 extension PastLimits.Request {
   fileprivate init(_ record: ActivityRecord, model: [UInt8]) {
     self.init(
-      start: record.start, microseconds: record.durationMicroseconds, inputTokens: record.usage.input ?? 0,
+      start: record.start, microseconds: Microseconds(clamping: record.durationMicroseconds),
+      inputTokens: record.usage.input ?? 0,
       outputTokens: record.usage.output ?? 0, model: model)
   }
 }
@@ -173,7 +174,7 @@ extension KeyService {
         provider: provider, model: bytes.span.extracting(model), endpoint: record.endpoint, from: record.address,
         at: record.start, bodyBytes: record.bytesIn)
       if let refusal { return replay.note(refusal, id) }
-      if let most = verdict.outputTokensMax, record.usage.output ?? 0 > most { replay.shortened += 1 }
+      if let most = verdict.outputTokensMax, record.usage.output ?? 0 > TokenCount(most) { replay.shortened += 1 }
       guard !limits.isEmpty else { return }
       line.append((id, PastLimits.Request(record, model: Array(bytes[model]))))
       if line.count >= 2 * Self.outOfOrderMax { replay.judge(&line, Self.outOfOrderMax, limits) }

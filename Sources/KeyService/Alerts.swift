@@ -41,7 +41,10 @@ extension KeyService {
       alertsUpTo = try auditLog().entries(limit: 1).first?.number ?? 0
       try store.save(alerts: [], upTo: alertsUpTo)
     }
-    alertBook = AlertBook(kept.bodies.compactMap { try? JSONDecoder().decode(Alert.self, from: Data($0)) })
+    // An alert that cannot be read stops nothing: the audit log has what it was about.
+    let alerts = kept.bodies.compactMap { try? JSONDecoder().decode(Alert.self, from: Data($0)) }
+    damaged.alerts = Count(clamping: kept.bodies.count - alerts.count)
+    alertBook = AlertBook(alerts.map { $0.bounded() })
   }
 
   private func keep(_ alerts: [Alert], gone: [String] = [], upTo: Int64) throws(Fault) {
@@ -229,6 +232,10 @@ extension KeyService {
         "event.quarantined", "provider-key/\(id)", ["provider": provider, "because": "its provider refuses it"], by: .gateway)
     }
     knownQuarantined = quarantined
+    if damaged != toldDamaged {
+      try audit("event.records_damaged", "records", ["because": damaged.text], by: .gateway)
+      toldDamaged = damaged
+    }
     if let spike = refusalWatch.take(traffic.refusals.values.reduce(0, +), at: clock.now) {
       try audit(
         "event.refusals", "gateway",

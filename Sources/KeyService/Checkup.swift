@@ -55,6 +55,9 @@ extension KeyService {
       let upTo = auditWatch.verifier?.number ?? 0
       checks.append(Check("audit", .good, upTo == 0 ? "it can be written" : "its chain is whole up to entry \(upTo)"))
     }
+    do throws(Fault) { checks.append(try await checkRecords()) } catch {
+      checks.append(Check("records", .bad, error.message, mend: "restore a backup: maskllm restore --replace < backup"))
+    }
     let now = monotonicNanoseconds()
     for (key, isUsable) in (try? listProviderKeys()) ?? [] {
       let what = "provider key \(key.id) of '\(key.provider)'"

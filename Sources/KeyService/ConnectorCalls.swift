@@ -204,7 +204,7 @@ struct ConnectorAnswer {
 
   func moment(_ place: String) -> Timestamp? {
     guard let text = text(place) else { return nil }
-    if let seconds = Int64(text.prefix { $0 != "." }) { return Timestamp(milliseconds: seconds * 1000) }
+    if let seconds = Int64(text.prefix { $0 != "." }) { return Timestamp(seconds: seconds) }
     // Fractions of other lengths than ours are cut to the second.
     let whole = text.count > 19 ? "\(text.prefix(19))Z" : text
     return Timestamp(rfc3339: text) ?? Timestamp(rfc3339: whole)

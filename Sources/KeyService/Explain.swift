@@ -35,7 +35,7 @@ extension KeyService {
 
   private func explain(_ account: Account, _ bound: Bound, _ now: Timestamp, _ told: inout Explanation) {
     let money = account.unit == .nanoDollars
-    func text(_ amount: Int64) -> String { money ? "\(NanoDollars(amount).dollars) USD" : "\(amount)" }
+    func text(_ amount: Amount) -> String { money ? "\(NanoDollars(amount.count).dollars) USD" : "\(amount)" }
     guard let standing = ledger?.standing(account.name, now: now), let need = bound.amount(account.unit) else {
       told.add(account.name, "what the request can come to is not known", .refuse(money ? .priceUnknown : .ledgerUnavailable))
       return

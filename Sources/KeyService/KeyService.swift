@@ -94,6 +94,9 @@ public final class KeyService: @unchecked Sendable {
   var searches = 0
   var pendingVerdicts: [Verdict] = []
   var auditWatch = AuditWatch()
+  /// What could not be understood of what was stored, and what of that was told.
+  var damaged = DamagedRecords()
+  var toldDamaged = DamagedRecords()
   /// In which minute each caller was last seen to ask for what is not theirs.
   var lastForbidden: [String: Int64] = [:]
   /// Who wants to see requests as they are recorded, the last of these, and how many there were meanwhile.

@@ -46,7 +46,15 @@ extension KeyService {
   private func loadEngine() throws(Fault) -> TriggerEngine {
     let (rows, upTo) = try store.profiles()
     var profiles: [RecordID: KeyProfile] = [:]
-    for (id, body) in rows { profiles[id] = try? JSONDecoder().decode(KeyProfile.self, from: Data(body)) }
+    for (id, body) in rows {
+      // Learnt anew where it cannot be read: a row that is damaged stops no start.
+      guard let profile = try? JSONDecoder().decode(KeyProfile.self, from: Data(body)) else {
+        damaged.profiles += 1
+        continue
+      }
+      profile.bound()
+      profiles[id] = profile
+    }
     var engine = TriggerEngine(allTriggers(), profiles: profiles)
     var last = upTo
     keptUpTo = upTo
@@ -86,7 +94,7 @@ extension KeyService {
   private func judge(_ segment: ActivitySegment, _ engine: inout TriggerEngine) -> [Verdict] {
     var verdicts = engine.advance(to: segment.last, keys: keys.keys, facts)
     let bytes = segment.records
-    ActivityEncoding.forEach(in: bytes) { record, provider, model, code in
+    damaged.records += ActivityEncoding.forEach(in: bytes) { record, provider, model, code in
       let span = bytes.span
       let told = engine.take(
         record, provider: span.extracting(provider), model: span.extracting(model), code: span.extracting(code), facts)

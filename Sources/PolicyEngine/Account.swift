@@ -15,7 +15,7 @@ public final class Account: Sendable {
   /// An amount that belongs to one request, until it is settled; once.
   public struct Hold: Sendable {
     public let account: Account
-    public let amount: Int64
+    public let amount: Amount
     /// Start of the span that it was reserved in, and will be settled in.
     public let start: Int64
     fileprivate let turn: UInt64
@@ -24,12 +24,12 @@ public final class Account: Sendable {
   /// What has happened since the ledger last asked.
   public struct Movement: Sendable {
     public var start: Int64 = .max
-    public var spent: Int64 = 0
+    public var spent: Amount = 0
     /// How far spending went past everything at hand: a provider that took more than it was asked for.
-    public var overdrawn: Int64 = 0
+    public var overdrawn: Amount = 0
     /// Of holds from before the last withdrawal: what was held, and what it came to. It goes back to the ledger, because what may
     /// be spent may have become less since.
-    public var late: [(start: Int64, held: Int64, spent: Int64)] = []
+    public var late: [(start: Int64, held: Amount, spent: Amount)] = []
     public var isEmpty: Bool { spent == 0 && overdrawn == 0 && late.isEmpty }
   }
 
@@ -39,10 +39,10 @@ public final class Account: Sendable {
     var turn: UInt64 = 0
     /// Until when the amount at hand may be used without asking: the end of the span, or of a raise.
     var until = Int64.min
-    var atHand: Int64 = 0
-    var held: Int64 = 0
-    var spent: Int64 = 0
-    var late: [(start: Int64, held: Int64, spent: Int64)] = []
+    var atHand: Amount = 0
+    var held: Amount = 0
+    var spent: Amount = 0
+    var late: [(start: Int64, held: Amount, spent: Amount)] = []
   }
 
   public let name: String
@@ -55,8 +55,8 @@ public final class Account: Sendable {
   }
 
   /// Holds `amount` (0 or more) for a request that starts at `now`; nil when the ledger has to be asked first.
-  public func reserve(_ amount: Int64, now: Timestamp) -> Hold? {
-    precondition(amount >= 0)
+  public func reserve(_ amount: Amount, now: Timestamp) -> Hold? {
+    precondition(amount >= 0, "an amount that is held is not negative")
     return state.withLock { (s) -> Hold? in
       // A clock that went back stays in the span: see the ledger.
       guard now.milliseconds < s.until, s.atHand >= amount else { return nil }
@@ -67,7 +67,7 @@ public final class Account: Sendable {
   }
 
   /// Ends a hold with what the request came to, which can be more or less than was held; 0 releases it.
-  public static func settle(_ hold: Hold, spent: Int64) {
+  public static func settle(_ hold: Hold, spent: Amount) {
     hold.account.state.withLock { s in
       guard hold.turn == s.turn else {
         s.late.append((hold.start, hold.amount, spent))
@@ -80,12 +80,12 @@ public final class Account: Sendable {
   }
 
   /// What can be reserved at once, and what requests hold.
-  public var amounts: (atHand: Int64, held: Int64) { state.withLock { ($0.atHand, $0.held) } }
+  public var amounts: (atHand: Amount, held: Amount) { state.withLock { ($0.atHand, $0.held) } }
 
   // MARK: for the ledger
 
   /// Hands over what has been settled; with `withdrawing`, also what is at hand, and nothing can be reserved until the next grant.
-  func collect(withdrawing: Bool = false) -> (movement: Movement, withdrawn: Int64) {
+  func collect(withdrawing: Bool = false) -> (movement: Movement, withdrawn: Amount) {
     state.withLock { s in
       var movement = Movement(start: s.span.start, spent: s.spent, late: s.late)
       if s.atHand < 0 {
@@ -103,7 +103,7 @@ public final class Account: Sendable {
   }
 
   /// Adds `amount`, to be used in `span` until `until`. Into another span only after a withdrawal.
-  func grant(_ amount: Int64, in span: BudgetSpan, until: Int64) {
+  func grant(_ amount: Amount, in span: BudgetSpan, until: Int64) {
     state.withLock { s in
       precondition(span == s.span || (s.atHand == 0 && s.held == 0 && s.spent == 0))
       s.span = span

@@ -19,31 +19,31 @@ extension Snapshot {
     if endpoint.isSocket { throw counts ? .costUnbounded : .outputLimitUnclear }
     let price = price(provider: provider, model: model)
     if hasBudget(key: key), price == nil { throw .priceUnknown }
-    var (output, wasSaid): (Int64, Bool) = (0, true)
+    var (output, wasSaid): (TokenCount, Bool) = (0, true)
     if endpoint.generates {
       guard let choices = reader.choices else { throw .outputLimitUnclear }
       switch reader.outputLimit {
       case .unclear: throw .outputLimitUnclear
-      case .tokens(let n): output = min(n, limit ?? n)
+      case .tokens(let n): output = min(n, limit.map { TokenCount($0) } ?? n)
       case .absent:
         // Where neither the policy nor the provider has a limit, only the request can bound the answer.
         guard let most = limit ?? price?.price.outputMax, reader.canLimitOutput else {
           throw counts ? .costUnbounded : .outputLimitUnclear
         }
-        (output, wasSaid) = (min(most, price?.price.outputMax ?? most), false)
+        (output, wasSaid) = (TokenCount(min(most, price?.price.outputMax ?? most)), false)
       }
-      output *= choices
+      output = output * choices
     }
     guard counts else { return (Bound(inputTokens: 0, outputTokens: output, price: price), wasSaid) }
     guard endpoint.generates || endpoint.kind == .embeddings, !isForm, !reader.runsInBackground else { throw .costUnbounded }
     // A token is a byte at least, and no request has more than the model's window.
-    let bytes = Int64(body.count)
-    let input: Int64
+    let bytes = TokenCount(clamping: body.count)
+    let input: TokenCount
     switch BodyReach.of(body, endpoint.dialect) {
-    case .itself: input = min(bytes, price?.price.inputMax ?? bytes)
+    case .itself: input = min(bytes, price?.price.inputMax.map { TokenCount($0) } ?? bytes)
     case .elsewhere:
       guard let most = price?.price.inputMax else { throw .costUnbounded }
-      input = most
+      input = TokenCount(most)
     case .unbounded: throw .costUnbounded
     }
     return (Bound(inputTokens: input, outputTokens: output, price: price), wasSaid)

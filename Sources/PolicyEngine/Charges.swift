@@ -3,25 +3,25 @@ public import Providers
 
 /// What a request can come to at most.
 public struct Bound: Sendable {
-  public var inputTokens: Int64
-  public var outputTokens: Int64
+  public var inputTokens: TokenCount
+  public var outputTokens: TokenCount
   /// nil when nobody has said what the model costs; only money needs it.
   public var price: Tariff?
 
-  public init(inputTokens: Int64, outputTokens: Int64, price: Tariff?) {
+  public init(inputTokens: TokenCount, outputTokens: TokenCount, price: Tariff?) {
     self.inputTokens = inputTokens
     self.outputTokens = outputTokens
     self.price = price
   }
 
   /// The same in the unit of an account; nil without a price.
-  public func amount(_ unit: Account.Unit) -> Int64? {
+  public func amount(_ unit: Account.Unit) -> Amount? {
     switch unit {
     case .requests: 1
-    case .inputTokens: inputTokens
-    case .outputTokens: outputTokens
-    case .tokens: inputTokens + outputTokens
-    case .nanoDollars: price?.price.bound(inputTokens: inputTokens, outputTokens: outputTokens)?.count
+    case .inputTokens: Amount(inputTokens)
+    case .outputTokens: Amount(outputTokens)
+    case .tokens: Amount(inputTokens + outputTokens)
+    case .nanoDollars: price?.price.bound(inputTokens: inputTokens, outputTokens: outputTokens).map { Amount($0) }
     }
   }
 }
@@ -54,7 +54,7 @@ public final class Charges {
   /// What has to be taken from the ledger before a request can be counted.
   public struct Need: Sendable {
     public let account: Account
-    public let amount: Int64
+    public let amount: Amount
   }
 
   /// Counts a request against the paces of its key, before its body is read.
@@ -129,7 +129,7 @@ public final class Charges {
   }
 
   /// Ends the counting with what the request came to; nil: it never went out, and comes to nothing. `cost` nil: whatever was held.
-  public func settle(_ usage: (input: Int64, output: Int64, cost: NanoDollars?)?, now: UInt64) {
+  public func settle(_ usage: (input: TokenCount, output: TokenCount, cost: NanoDollars?)?, now: UInt64) {
     for pace in paces { pace.finish() }
     for hold in tokens { Pace.settle(hold, input: usage?.input ?? 0, output: usage?.output ?? 0, now: now) }
     for hold in holds {
@@ -139,10 +139,10 @@ public final class Charges {
       }
       switch hold.account.unit {
       case .requests: Account.settle(hold, spent: 1)
-      case .inputTokens: Account.settle(hold, spent: usage.input)
-      case .outputTokens: Account.settle(hold, spent: usage.output)
-      case .tokens: Account.settle(hold, spent: usage.input + usage.output)
-      case .nanoDollars: Account.settle(hold, spent: usage.cost?.count ?? hold.amount)
+      case .inputTokens: Account.settle(hold, spent: Amount(usage.input))
+      case .outputTokens: Account.settle(hold, spent: Amount(usage.output))
+      case .tokens: Account.settle(hold, spent: Amount(usage.input + usage.output))
+      case .nanoDollars: Account.settle(hold, spent: usage.cost.map { Amount($0) } ?? hold.amount)
       }
     }
     paces.removeAll(keepingCapacity: true)

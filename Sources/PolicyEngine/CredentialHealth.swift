@@ -32,7 +32,7 @@ public final class CredentialHealth: Sendable {
   /// Nanoseconds between two looks at a key that is suspected: what one user brings about costs the provider two calls a minute.
   static let suspectEvery: UInt64 = 30_000_000_000
   /// Milliseconds after which the provider is asked again, however long it says.
-  static let coolMax = 300_000
+  static let coolMax: Milliseconds = 300_000
 
   public init() {}
 
@@ -74,8 +74,8 @@ public final class CredentialHealth: Sendable {
   }
 
   /// The provider has had too many requests, and says for how long; 1 ms to `coolMax` of it count.
-  public func limited(milliseconds: Int, now: UInt64) {
-    coolUntil.store(now &+ UInt64(min(max(milliseconds, 1), Self.coolMax)) * 1_000_000, ordering: .relaxed)
+  public func limited(for wait: Milliseconds, now: UInt64) {
+    coolUntil.store(now &+ min(max(wait, Milliseconds(1)), Self.coolMax).nanoseconds, ordering: .relaxed)
   }
 
   /// A request has chosen the key.

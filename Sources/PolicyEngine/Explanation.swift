@@ -173,8 +173,8 @@ extension Snapshot {
     let now = monotonicNanoseconds()
     for isTokens in [false, true] {
       guard let reading = reading(key: index, ofTokens: isTokens, now: now) else { continue }
-      let need = isTokens ? (bound?.inputTokens ?? 0) + (bound?.outputTokens ?? 0) : 1
-      let isEnough = isTokens ? reading.remaining > 0 && need <= reading.limit : reading.remaining > 0
+      let need: TokenCount = isTokens ? (bound?.inputTokens ?? 0) + (bound?.outputTokens ?? 0) : 1
+      let isEnough = isTokens ? reading.remaining > 0 && need <= TokenCount(reading.limit) : reading.remaining > 0
       told.add(
         "limit", "\(reading.remaining) of \(reading.limit) \(isTokens ? "tokens" : "requests") are left in the tightest window",
         isEnough ? .pass : .refuse(isTokens ? .tokensLimited : .rateLimited))

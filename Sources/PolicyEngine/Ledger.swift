@@ -10,14 +10,14 @@ public final class Ledger {
   /// How much an account has, and when it has it again.
   public struct Rule: Sendable, Equatable {
     public let account: Account
-    public let amount: Int64
+    public let amount: Amount
     public let calendar: BudgetCalendar
     public var raise: Budget.Raise?
     public var rollsOver = false
     /// Percentages of the amount, ascending.
     public var alerts: [Int] = []
 
-    public init(_ account: Account, amount: Int64, calendar: BudgetCalendar) {
+    public init(_ account: Account, amount: Amount, calendar: BudgetCalendar) {
       self.account = account
       self.amount = amount
       self.calendar = calendar
@@ -34,17 +34,17 @@ public final class Ledger {
     /// It can be reserved now, if nobody is faster.
     case granted
     /// There is not so much; `left` is all there is, and more comes at `again`.
-    case short(left: Int64, again: Timestamp)
+    case short(left: Amount, again: Timestamp)
   }
 
   /// Where an account stands.
   public struct Standing: Sendable {
-    public var limit: Int64
+    public var limit: Amount
     public var span: BudgetSpan
-    public var spent: Int64
-    public var estimated: Int64
-    public var held: Int64
-    public var carried: Int64
+    public var spent: Amount
+    public var estimated: Amount
+    public var held: Amount
+    public var carried: Amount
   }
 
   private struct Place: Hashable {
@@ -102,9 +102,9 @@ public final class Ledger {
   }
 
   /// Takes what `needs` ask for, in order, in one transaction. Throws, granting nothing, when it cannot be kept.
-  public func replenish(_ needs: [(account: Account, amount: Int64)], now: Timestamp) throws(Fault) -> [Outcome] {
-    var grants: [String: (amount: Int64, span: BudgetSpan, until: Int64)] = [:]
-    var pools: [String: Int64] = [:]
+  public func replenish(_ needs: [(account: Account, amount: Amount)], now: Timestamp) throws(Fault) -> [Outcome] {
+    var grants: [String: (amount: Amount, span: BudgetSpan, until: Int64)] = [:]
+    var pools: [String: Amount] = [:]
     let outcomes = needs.map { need -> Outcome in
       let name = need.account.name
       // An account that is no longer there has nothing; the request is decided anew.
@@ -120,8 +120,8 @@ public final class Ledger {
         pools[name]! -= need.amount
         return .granted
       }
-      let left = max(0, limit(rule, grant.span, now: now) - taken(rule, grant.span))
-      let isMuch = left / Self.muchMin >= max(need.amount, 1)
+      let left = max(Amount(0), limit(rule, grant.span, now: now) - taken(rule, grant.span))
+      let isMuch = left / Self.muchMin >= max(need.amount, Amount(1))
       let amount = min(left, isMuch ? max(missing, left / Self.share) : missing)
       if amount > 0 {
         rows[name]![grant.span.start]!.taken += amount
@@ -169,10 +169,10 @@ public final class Ledger {
     settle(rule, withdrawing: false)
     let span = span(rule, now: now)
     let live = liveRows(rule, span)
-    let spent = live.reduce(0) { $0 + $1.spent }
+    let spent = live.map(\.spent).sum()
     return Standing(
-      limit: limit(rule, span, now: now), span: span, spent: spent, estimated: live.reduce(0) { $0 + $1.estimated },
-      held: live.reduce(0) { $0 + $1.taken } - spent - (inForce[name]?.span == span ? rule.account.amounts.atHand : 0),
+      limit: limit(rule, span, now: now), span: span, spent: spent, estimated: live.map(\.estimated).sum(),
+      held: live.map(\.taken).sum() - spent - (inForce[name]?.span == span ? rule.account.amounts.atHand : 0),
       carried: rows[name]?[span.start]?.carried ?? 0)
   }
 
@@ -208,11 +208,11 @@ public final class Ledger {
     return (span, until)
   }
 
-  private func carry(_ rule: Rule, into span: BudgetSpan) -> Int64 {
+  private func carry(_ rule: Rule, into span: BudgetSpan) -> Amount {
     guard rule.rollsOver, let known = rows[rule.account.name], known.keys.contains(where: { $0 < span.start }) else { return 0 }
     let before = rule.calendar.span(at: Timestamp(milliseconds: span.start - 1))
     guard let row = known[before.start] else { return rule.amount }
-    return min(rule.amount, max(0, rule.amount + row.carried - row.taken))
+    return min(rule.amount, max(Amount(0), rule.amount + row.carried - row.taken))
   }
 
   /// Drops the slices of a moving window that count no more. What is on a calendar is kept, for whoever asks later.
@@ -233,10 +233,10 @@ public final class Ledger {
     return rows[rule.account.name]?.values.filter { $0.start >= oldest && $0.start <= span.start } ?? []
   }
 
-  private func taken(_ rule: Rule, _ span: BudgetSpan) -> Int64 { liveRows(rule, span).reduce(0) { $0 + $1.taken } }
+  private func taken(_ rule: Rule, _ span: BudgetSpan) -> Amount { liveRows(rule, span).map(\.taken).sum() }
 
-  private func limit(_ rule: Rule, _ span: BudgetSpan, now: Timestamp) -> Int64 {
-    let raise = rule.raise.map { now.milliseconds < $0.until ? $0.amount.count : 0 } ?? 0
+  private func limit(_ rule: Rule, _ span: BudgetSpan, now: Timestamp) -> Amount {
+    let raise = rule.raise.map { now.milliseconds < $0.until ? Amount($0.amount) : 0 } ?? 0
     return rule.amount + raise + (rows[rule.account.name]?[span.start]?.carried ?? 0)
   }
 
@@ -254,7 +254,7 @@ public final class Ledger {
   private func settle(_ rule: Rule, withdrawing: Bool) -> Bool {
     let name = rule.account.name
     let (movement, withdrawn) = rule.account.collect(withdrawing: withdrawing)
-    func book(_ start: Int64, taken: Int64, spent: Int64) {
+    func book(_ start: Int64, taken: Amount, spent: Amount) {
       guard taken != 0 || spent != 0, rows[name]?[start] != nil else { return }
       rows[name]![start]!.taken += taken
       rows[name]![start]!.spent += spent
@@ -270,11 +270,15 @@ public final class Ledger {
     let name = rule.account.name
     guard !rule.alerts.isEmpty, let row = rows[name]?[start] else { return }
     let span = rule.calendar.span(at: Timestamp(milliseconds: start))
-    let spent = liveRows(rule, span).reduce(Int128(0)) { $0 + Int128($1.spent) }
-    let reached = rule.alerts.filter { spent * 100 >= Int128(rule.amount + row.carried) * Int128($0) }.max() ?? 0
+    let spent = liveRows(rule, span).map(\.spent).sum()
+    let reached = rule.alerts.filter { Self.reaches(spent, percent: $0, of: rule.amount + row.carried) }.max() ?? 0
     guard Int64(reached) > row.alerted else { return }
     rows[name]![start]!.alerted = Int64(reached)
     alert(name, reached)
+  }
+
+  private static func reaches(_ spent: Amount, percent: Int, of limit: Amount) -> Bool {
+    Int128(spent.count) * 100 >= Int128(limit.count) * Int128(percent)
   }
 
   private func save() throws(Fault) {

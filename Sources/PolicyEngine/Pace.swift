@@ -1,4 +1,5 @@
 public import Domain
+public import Primitives
 import Synchronization
 
 /// How fast and how many at once: the counters of one key, team or group of models, shared by all loops without a lock.
@@ -18,7 +19,7 @@ public final class Pace: Sendable {
   public struct Hold: Sendable {
     fileprivate let window: RateWindow
     fileprivate let unit: LimitUnit
-    fileprivate let amount: Int64
+    fileprivate let amount: TokenCount
     fileprivate let start: UInt64
   }
 
@@ -69,7 +70,7 @@ public final class Pace: Sendable {
 
   /// Takes the tokens that a request may use at most, and adds what is to be settled to `holds`; nil when all fit, else the
   /// milliseconds to wait (`.max` when it can never fit). What did fit is in `holds` either way.
-  public func reserve(input: Int64, output: Int64, now: UInt64, into holds: inout [Hold]) -> Int? {
+  public func reserve(input: TokenCount, output: TokenCount, now: UInt64, into holds: inout [Hold]) -> Int? {
     for (unit, window) in tokens {
       let amount = Self.amount(unit, input: input, output: output)
       switch window.take(amount, now: now) {
@@ -81,12 +82,12 @@ public final class Pace: Sendable {
   }
 
   /// Ends a hold with the tokens that were used.
-  public static func settle(_ hold: Hold, input: Int64, output: Int64, now: UInt64) {
+  public static func settle(_ hold: Hold, input: TokenCount, output: TokenCount, now: UInt64) {
     hold.window.settle(
       amount(hold.unit, input: input, output: output), of: hold.amount, takenAt: hold.start, now: now)
   }
 
-  static func amount(_ unit: LimitUnit, input: Int64, output: Int64) -> Int64 {
+  static func amount(_ unit: LimitUnit, input: TokenCount, output: TokenCount) -> TokenCount {
     switch unit {
     case .requests: 1
     case .inputTokens: input
@@ -119,6 +120,8 @@ final class RateWindow: Sendable {
   // Time is counted in 64ths of a nanosecond (nine years of them fit), so that a unit can be less than a nanosecond and a cost is
   // one multiplication. What a unit stands for is rounded up: the rate is never above the limit's.
   private static let ticks: UInt64 = 64
+  /// Windows that can be used up in advance.
+  private static let debtMax: UInt64 = 64
   private let limit: Int64
   private let perUnit: UInt64
   private let capacity: UInt64
@@ -132,13 +135,13 @@ final class RateWindow: Sendable {
   }
 
   /// Ticks that `amount` units stand for; `.max` when there are never so many.
-  private func cost(_ amount: Int64) -> UInt64 {
-    let (cost, overflow) = amount.magnitude.multipliedReportingOverflow(by: perUnit)
+  private func cost(_ amount: TokenCount) -> UInt64 {
+    let (cost, overflow) = UInt64(amount.count).multipliedReportingOverflow(by: perUnit)
     return overflow ? .max : cost
   }
 
   /// Takes `amount` units; or says how many nanoseconds are to be waited, `.max` when there are never so many.
-  func take(_ amount: Int64, now: UInt64) -> Answer {
+  func take(_ amount: TokenCount, now: UInt64) -> Answer {
     let (cost, now) = (cost(amount), now * Self.ticks)
     guard cost <= capacity else { return .wait(.max) }
     var seen = emptyAt.load(ordering: .relaxed)
@@ -151,11 +154,11 @@ final class RateWindow: Sendable {
     }
   }
 
-  func giveBack(_ amount: Int64) { emptyAt.wrappingSubtract(cost(amount), ordering: .relaxed) }
+  func giveBack(_ amount: TokenCount) { emptyAt.wrappingSubtract(cost(amount), ordering: .relaxed) }
 
   /// Corrects a `take` of `amount` to what was used. Only time that still lies ahead is given back: what has gone by has filled
   /// the bucket already, and would count twice.
-  func settle(_ used: Int64, of amount: Int64, takenAt start: UInt64, now: UInt64) {
+  func settle(_ used: TokenCount, of amount: TokenCount, takenAt start: UInt64, now: UInt64) {
     let (taken, now) = (cost(amount), now * Self.ticks)
     if used < amount {
       let ahead = start + taken > now ? start + taken - now : 0
@@ -164,7 +167,9 @@ final class RateWindow: Sendable {
       let more = min(cost(used - amount), capacity)
       var seen = emptyAt.load(ordering: .relaxed)
       while true {
-        let result = emptyAt.weakCompareExchange(expected: seen, desired: max(seen, now) + more, ordering: .relaxed)
+        // However often more is used than was held, the debt is so many windows at most: nobody is shut out for years.
+        let desired = min(max(seen, now) + more, now + Self.debtMax * capacity)
+        let result = emptyAt.weakCompareExchange(expected: seen, desired: max(seen, desired), ordering: .relaxed)
         if result.exchanged { return }
         seen = result.original
       }

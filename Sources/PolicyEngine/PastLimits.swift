@@ -10,13 +10,13 @@ public final class PastLimits {
   /// A request as far as limits ask.
   public struct Request: Sendable {
     public let start: Timestamp
-    public let microseconds: Int
-    public let inputTokens: Int64
-    public let outputTokens: Int64
+    public let microseconds: Microseconds
+    public let inputTokens: TokenCount
+    public let outputTokens: TokenCount
     /// Empty where none was named.
     public let model: [UInt8]
 
-    public init(start: Timestamp, microseconds: Int, inputTokens: Int64, outputTokens: Int64, model: [UInt8]) {
+    public init(start: Timestamp, microseconds: Microseconds, inputTokens: TokenCount, outputTokens: TokenCount, model: [UInt8]) {
       (self.start, self.microseconds, self.model) = (start, microseconds, model)
       (self.inputTokens, self.outputTokens) = (inputTokens, outputTokens)
     }
@@ -25,6 +25,8 @@ public final class PastLimits {
   private let counters: [Counter]
   private let epoch: Int64
   private var now: Int64 = 0
+  /// Milliseconds that the record goes on for at most, eight years: what the windows' ticks have room for.
+  private static let longest: Int64 = 8 * 366 * 86_400_000
 
   /// nil where `policies` together limit nothing. No request began before `epoch`.
   public init?(_ policies: [Policy], since epoch: Timestamp) {
@@ -38,7 +40,7 @@ public final class PastLimits {
 
   /// Counts a request, unless a limit refuses it. They come in the order in which they began; one that comes too late began just now.
   public func refusal(_ request: Request) -> Refusal? {
-    now = max(now, request.start.milliseconds - epoch)
+    now = min(max(now, request.start.milliseconds - epoch), Self.longest)
     for counter in counters where counter.counts(request.model) {
       if let refusal = counter.take(request, now: now) { return refusal }
     }
@@ -53,13 +55,15 @@ public final class PastLimits {
     /// When those in flight end, in microseconds, ascending.
     private var ends: [Int64] = []
     private var holds: [Pace.Hold] = []
+    /// A day: no request takes longer.
+    private static let longestRequest = Microseconds(86_400_000_000)
 
     init(_ limits: Limits, models: [[UInt8]]?) {
       self.models = models
       pace = Pace(limits)
       limitsConcurrent = limits.concurrent != nil
       days = limits.counts.filter { $0.key.window.isDurable }.map {
-        DayCount(unit: $0.key.unit, limit: Int64($0.value), $0.key.window)
+        DayCount(unit: $0.key.unit, limit: TokenCount(clamping: $0.value), $0.key.window)
       }
     }
 
@@ -96,7 +100,7 @@ public final class PastLimits {
         pace.finish()
         return nil
       }
-      let end = now * 1000 + Int64(request.microseconds)
+      let end = now * 1000 + min(request.microseconds, Self.longestRequest).count
       ends.insert(end, at: ends.firstIndex { $0 > end } ?? ends.count)
       return nil
     }
@@ -105,12 +109,12 @@ public final class PastLimits {
   /// What was taken in the slices of a moving day or month, as the ledger counts it.
   private struct DayCount {
     let unit: LimitUnit
-    private let limit: Int64
+    private let limit: TokenCount
     private let calendar: BudgetCalendar
-    private var slices: [Int64: Int64] = [:]
+    private var slices: [Int64: TokenCount] = [:]
     private var present: Int64 = 0
 
-    init(unit: LimitUnit, limit: Int64, _ window: LimitWindow) {
+    init(unit: LimitUnit, limit: TokenCount, _ window: LimitWindow) {
       (self.unit, self.limit) = (unit, limit)
       calendar = BudgetCalendar(rollingSeconds: window.seconds)
     }
@@ -123,12 +127,12 @@ public final class PastLimits {
         let oldest = calendar.oldest(countingIn: span)
         slices = slices.filter { $0.key >= oldest }
       }
-      return slices.values.reduce(0, +) + amount(request) <= limit
+      return slices.values.sum() + amount(request) <= limit
     }
 
     mutating func count(_ request: Request) { slices[present, default: 0] += amount(request) }
 
-    private func amount(_ request: Request) -> Int64 {
+    private func amount(_ request: Request) -> TokenCount {
       Pace.amount(unit, input: request.inputTokens, output: request.outputTokens)
     }
   }

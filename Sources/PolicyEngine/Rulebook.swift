@@ -84,7 +84,7 @@ public final class Counters {
       // Validated when it was set: where a zone is gone since then, nothing passes.
       let calendar = try? BudgetCalendar(budget)
       var rule = Ledger.Rule(
-        account("budget/\(budget.name)", .nanoDollars), amount: calendar == nil ? 0 : budget.amount.count,
+        account("budget/\(budget.name)", .nanoDollars), amount: calendar == nil ? 0 : Amount(budget.amount),
         calendar: calendar ?? BudgetCalendar(.total, .utc))
       (rule.raise, rule.rollsOver, rule.alerts) = (budget.raise, budget.rollsOver, budget.alerts)
       rules.append(rule)
@@ -112,7 +112,7 @@ public final class Counters {
   private func durable(_ limits: Limits, _ name: String, models: [[UInt8]]?) -> [Allowance.Counted] {
     limits.counts.filter { $0.key.window.isDurable }.sorted { $0.key.name < $1.key.name }.map { limit, count in
       let rule = Ledger.Rule(
-        account("\(name)/\(limit.name)", Account.Unit(limit.unit)), amount: Int64(count),
+        account("\(name)/\(limit.name)", Account.Unit(limit.unit)), amount: Amount(clamping: count),
         calendar: BudgetCalendar(rollingSeconds: limit.window.seconds))
       rules.append(rule)
       return Allowance.Counted(account: rule.account, provider: nil, models: models)

@@ -28,6 +28,6 @@ public enum CivilDate {
 }
 
 extension Int64 {
-  /// The quotient, rounded down.
-  public func floorDivided(by n: Int64) -> Int64 { self >= 0 ? self / n : -((-self + n - 1) / n) }
+  /// The quotient, rounded down; `n` is above 0.
+  public func floorDivided(by n: Int64) -> Int64 { self / n - (self % n < 0 ? 1 : 0) }
 }

@@ -1,12 +1,26 @@
 import Glibc
 
-/// A moment of wall-clock time, in milliseconds since 1970-01-01T00:00:00Z.
+/// A moment of wall-clock time, in milliseconds since 1970-01-01T00:00:00Z: of the years 1 to 9999, so that the difference of two
+/// moments, and a moment in microseconds, always fit into 64 bits.
 public struct Timestamp: Hashable, Comparable, Sendable {
-  public var milliseconds: Int64
-  @inlinable public init(milliseconds: Int64) { self.milliseconds = milliseconds }
+  public let milliseconds: Int64
+  /// The nearest moment of the years 1 to 9999.
+  @inlinable public init(milliseconds: Int64) { self.milliseconds = min(max(milliseconds, Self.first), Self.last) }
+  /// The nearest moment of the years 1 to 9999.
+  @inlinable public init(seconds: Int64) {
+    self.init(milliseconds: min(max(seconds, Self.first / 1000), Self.last / 1000) * 1000)
+  }
   @inlinable public static func < (a: Self, b: Self) -> Bool { a.milliseconds < b.milliseconds }
-  @inlinable public static func + (a: Self, seconds: Int64) -> Self { Self(milliseconds: a.milliseconds + seconds * 1000) }
-  public static let distantFuture = Timestamp(milliseconds: .max)
+  /// Stops at the ends of the range.
+  @inlinable public static func + (a: Self, seconds: Int64) -> Self {
+    Self(milliseconds: a.milliseconds + min(max(seconds, -reach), reach) * 1000)
+  }
+  public static let distantFuture = Timestamp(milliseconds: last)
+  /// Seconds that are more than all there are.
+  @usableFromInline static let reach: Int64 = 400_000_000_000
+  /// 0001-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z.
+  @usableFromInline static let first: Int64 = -62_135_596_800_000
+  @usableFromInline static let last: Int64 = 253_402_300_799_999
 }
 
 extension Timestamp {

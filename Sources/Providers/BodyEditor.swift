@@ -27,16 +27,16 @@ public enum BodyEditor {
       target.append("\":")
     }
     switch text {
-    case .number(let n): return target.append(decimal: Int(n))
+    case .number(let n): return target.append(decimal: Int(n.count))
     case .isTrue: return target.append("true")
     case .member(let member, let n):
       name(member.text, &target)
-      target.append(decimal: Int(n))
+      target.append(decimal: Int(n.count))
     case .object(let outer, let member, let n):
       name(outer.text, &target)
       target.append("{")
       name(member.text, &target)
-      target.append(decimal: Int(n))
+      target.append(decimal: Int(n.count))
       target.append("}")
     case .usageOptions: target.append("\"stream_options\":{\"include_usage\":true}")
     case .usageOption: target.append("\"include_usage\":true")

@@ -54,8 +54,12 @@ public struct Price: Hashable, Sendable, Codable {
     Self.columns.compactMap { column in self[keyPath: column.path].map { (column.name, $0) } }
   }
 
-  /// False when there is no such column.
+  /// The largest value of a column: a million dollars a million tokens, or 2⁴⁰ tokens.
+  public static let valueMax: Int64 = 1_000_000 * NanoDollars.perDollar
+
+  /// False when there is no such column, or when `value` is negative or above `valueMax`.
   public mutating func set(_ column: String, _ value: Int64) -> Bool {
+    guard (0...Self.valueMax).contains(value) else { return false }
     guard let path = Self.columns.first(where: { $0.name == column })?.path else { return false }
     self[keyPath: path] = value
     return true
@@ -71,7 +75,7 @@ public struct Price: Hashable, Sendable, Codable {
     let audioIn = min(usage.audioInput ?? 0, usage.input ?? 0)
     let audioOut = min(usage.audioOutput ?? 0, usage.output ?? 0)
     let reasoning = min(usage.reasoning ?? 0, (usage.output ?? 0) - audioOut)
-    let isTier = tierAbove.map { (usage.input ?? 0) + cacheReads + cacheWrites > $0 } ?? false
+    let isTier = tierAbove.map { usage.allInput > TokenCount($0) } ?? false
     func rate(_ standard: Int64?, _ tier: Int64?, _ priority: Int64? = nil, _ batch: Int64? = nil) -> Int64? {
       switch service {
       case .priority: priority.map { max($0, isTier ? tier ?? $0 : $0) } ?? (isTier ? tier ?? standard : standard)
@@ -81,17 +85,23 @@ public struct Price: Hashable, Sendable, Codable {
     }
     let inputRate = rate(input, tierInput, priorityInput, batchInput)
     let outputRate = rate(output, tierOutput, priorityOutput, batchOutput)
-    var total: Int128 = 0
-    var isPriced = true
+    var total = MoneySum()
     // Sound is paid for by the second where it has no tokens, or its tokens no price.
     if let seconds = usage.seconds, (usage.input ?? 0) + (usage.output ?? 0) == 0 || (input == nil && second != nil) {
-      return second.map { Self.rounded(Int128(seconds) * Int128($0) * 1_000_000) }
+      guard let second else { return nil }
+      total.add(seconds, each: second)
+      return total.rounded
     }
-    if let images = usage.images { return image.map { Self.rounded(Int128(images) * Int128($0) * 1_000_000) } }
-    func add(_ tokens: Int64, _ rate: Int64?) {
+    if let images = usage.images {
+      guard let image else { return nil }
+      total.add(images, each: image)
+      return total.rounded
+    }
+    var isPriced = true
+    func add(_ tokens: TokenCount, _ rate: Int64?) {
       guard tokens > 0 else { return }
       guard let rate else { return isPriced = false }
-      total += Int128(tokens) * Int128(rate)
+      total.add(tokens, perMillion: rate)
     }
     add((usage.input ?? 0) - audioIn, inputRate)
     add(audioIn, audioInput ?? inputRate)
@@ -101,7 +111,7 @@ public struct Price: Hashable, Sendable, Codable {
     add((usage.output ?? 0) - audioOut - reasoning, outputRate)
     add(audioOut, audioOutput ?? outputRate)
     add(reasoning, self.reasoning ?? outputRate)
-    return isPriced ? Self.rounded(total) : nil
+    return isPriced ? total.rounded : nil
   }
 
   private static func larger(_ a: Int64?, _ b: Int64?) -> Int64? {
@@ -110,8 +120,8 @@ public struct Price: Hashable, Sendable, Codable {
   }
 
   /// The most that a request with so many tokens at most can cost, whatever kind they turn out to be; nil without a price.
-  public func bound(inputTokens: Int64, outputTokens: Int64) -> NanoDollars? {
-    let isTier = tierAbove.map { inputTokens > $0 } ?? false
+  public func bound(inputTokens: TokenCount, outputTokens: TokenCount) -> NanoDollars? {
+    let isTier = tierAbove.map { inputTokens > TokenCount($0) } ?? false
     var inputRate = Self.larger(Self.larger(input, cacheRead), Self.larger(cacheWrite, cacheWriteHour))
     inputRate = Self.larger(inputRate, Self.larger(audioInput, Self.larger(priorityInput, priorityCacheRead)))
     var outputRate = Self.larger(Self.larger(output, reasoning), Self.larger(audioOutput, priorityOutput))
@@ -120,12 +130,15 @@ public struct Price: Hashable, Sendable, Codable {
       outputRate = Self.larger(outputRate, tierOutput)
     }
     guard inputTokens == 0 || inputRate != nil, outputTokens == 0 || outputRate != nil else { return nil }
-    return Self.rounded(Int128(inputTokens) * Int128(inputRate ?? 0) + Int128(outputTokens) * Int128(outputRate ?? 0))
+    var total = MoneySum()
+    total.add(inputTokens, perMillion: inputRate ?? 0)
+    total.add(outputTokens, perMillion: outputRate ?? 0)
+    return total.rounded
   }
 
   /// The output tokens that `money` buys beside so many of input, at most `limit`; nil when it does not buy one.
-  public func affordable(_ money: NanoDollars, inputTokens: Int64, limit: Int64) -> Int64? {
-    var (low, high) = (Int64(0), limit)
+  public func affordable(_ money: NanoDollars, inputTokens: TokenCount, limit: TokenCount) -> TokenCount? {
+    var (low, high) = (TokenCount(0), limit)
     while low < high {
       let middle = low + (high - low + 1) / 2
       if let cost = bound(inputTokens: inputTokens, outputTokens: middle), cost <= money {
@@ -135,11 +148,5 @@ public struct Price: Hashable, Sendable, Codable {
       }
     }
     return low > 0 ? low : nil
-  }
-
-  private static func rounded(_ total: Int128) -> NanoDollars {
-    // Nearly always it fits, and 64 bits divide many times faster.
-    if let small = UInt64(exactly: total), small < 1 << 62 { return NanoDollars(Int64((small + 999_999) / 1_000_000)) }
-    return NanoDollars(Int64(clamping: (total + 999_999) / 1_000_000))
   }
 }

@@ -9,7 +9,7 @@ public struct RefusalFacts: Sendable {
     /// Whether it is about the key.
     public var blamesKey = false
     /// How long to wait.
-    public var milliseconds: Int?
+    public var wait: Milliseconds?
 
     public init() {}
   }
@@ -24,8 +24,6 @@ public struct RefusalFacts: Sendable {
 
   /// Bytes of a body that are looked at.
   public static let bodyMax = 16 * 1024
-  /// Milliseconds of a wait that count, whatever a provider says: a day.
-  public static let waitMax = 86_400_000
 
   /// Header fields that say when a limit is over, in small letters.
   private let fields: [[UInt8]]
@@ -93,7 +91,7 @@ public struct RefusalFacts: Sendable {
     probe.feed(body, paths)
     if status == 429, let wait {
       let text = probe.text(wait)
-      told.milliseconds = text.count == 0 ? nil : Self.milliseconds(text.span, now: now)
+      told.wait = text.count == 0 ? nil : Self.wait(text.span, now: now)
       return told
     }
     for blame in blames where blame.status == status {
@@ -105,30 +103,16 @@ public struct RefusalFacts: Sendable {
     return told
   }
 
-  /// Milliseconds of a wait that `count` units of `unit` milliseconds come to, 0 to `waitMax`: the one place where a provider's durations
-  /// are multiplied.
-  public static func wait(_ count: Int, unit: Int) -> Int {
-    let (product, isOver) = max(count, 0).multipliedReportingOverflow(by: max(unit, 0))
-    return isOver ? waitMax : min(product, waitMax)
-  }
-
-  /// Milliseconds that `retry-after` says: seconds, or a moment (RFC 9110 section 10.2.3); nil for anything else.
-  public static func retryAfter(_ value: Span<UInt8>, now: Timestamp) -> Int? {
-    if let seconds = ASCII.decimal(value) { return wait(seconds, unit: 1000) }
-    if value.count > 0, value.count <= 40, isDigits(value) { return waitMax }
-    return Timestamp(httpDate: value).map { until($0, now: now) }
+  /// How long `retry-after` says: seconds, or a moment (RFC 9110 section 10.2.3); nil for anything else.
+  public static func retryAfter(_ value: Span<UInt8>, now: Timestamp) -> Milliseconds? {
+    if let seconds = ASCII.decimal(value) { return Milliseconds(seconds: seconds) }
+    if value.count > 0, value.count <= 40, isDigits(value) { return .max }
+    return Timestamp(httpDate: value).map { Milliseconds($0.milliseconds - now.milliseconds) }
   }
 
   private static func isDigits(_ value: Span<UInt8>) -> Bool {
     for i in value.indices where !ASCII.isDigit(value[i]) { return false }
     return true
-  }
-
-  /// Milliseconds from `now` to `moment`, 0 to `waitMax`.
-  private static func until(_ moment: Timestamp, now: Timestamp) -> Int {
-    let (difference, isOver) = moment.milliseconds.subtractingReportingOverflow(now.milliseconds)
-    if isOver { return moment.milliseconds > 0 ? waitMax : 0 }
-    return wait(Int(clamping: difference), unit: 1)
   }
 
   /// Whether the header field `name` says when a limit is over.
@@ -140,12 +124,11 @@ public struct RefusalFacts: Sendable {
     }
   }
 
-  /// Milliseconds, rounded up and 0 to `waitMax`, that a span (`12`, `1.5s`, `6m0s`, `2ms`) or a moment (RFC 3339) is away; nil for
-  /// anything else.
-  public static func milliseconds(_ text: Span<UInt8>, now: Timestamp) -> Int? {
+  /// How long, rounded up, a span (`12`, `1.5s`, `6m0s`, `2ms`) or a moment (RFC 3339) is away; nil for anything else.
+  public static func wait(_ text: Span<UInt8>, now: Timestamp) -> Milliseconds? {
     if text.count > 10, text[4] == UInt8(ascii: "-") {
       guard let moment = Timestamp(rfc3339: String(decoding: [UInt8](copying: text), as: UTF8.self)) else { return nil }
-      return until(moment, now: now)
+      return Milliseconds(moment.milliseconds - now.milliseconds)
     }
     var (total, i) = (0.0, 0)
     while i < text.count {
@@ -177,7 +160,7 @@ public struct RefusalFacts: Sendable {
         return nil
       }
     }
-    // 1e12 is within an Int, and beyond what counts.
-    return text.isEmpty ? nil : wait(Int(min(total, 1e12).rounded(.up)), unit: 1)
+    guard !text.isEmpty, total.isFinite else { return nil }
+    return Milliseconds(Int64(min(total, Double(Milliseconds.range.upperBound)).rounded(.up)))
   }
 }

@@ -1,5 +1,5 @@
 import Domain
-import Primitives
+public import Primitives
 import Wire
 
 /// Reads what a decision needs out of a request body while it flows past.
@@ -8,7 +8,7 @@ public struct RequestReader: Sendable {
   public enum OutputLimit: Equatable, Sendable {
     case absent
     /// Tokens of one choice.
-    case tokens(Int64)
+    case tokens(TokenCount)
     /// Something stands there that is no positive whole number.
     case unclear
   }
@@ -21,13 +21,8 @@ public struct RequestReader: Sendable {
 
   public init() {}
 
-  /// As new, for the next request.
-  public mutating func reset() {
-    probe.reset()
-    paths = Self.modelOnly
-    dialect = .opaque
-    isJSON = false
-  }
+  /// As new, for the next request: nothing of the last one is left, since nothing of it is taken over.
+  public mutating func reset() { self = RequestReader() }
 
   /// Has everything read that requests of `dialect` can say of their size, not the model alone.
   public mutating func readAll(_ dialect: Dialect) {
@@ -99,12 +94,12 @@ public struct RequestReader: Sendable {
 
   /// The tokens that the answer may have, by the request's own limit.
   public var outputLimit: OutputLimit {
-    var largest: Int64?
+    var largest: TokenCount?
     for slot in [Place.limit, Place.secondLimit] {
       switch probe.kind(slot) {
       case .absent, .null: continue
       case .integer:
-        guard let n = probe.number(slot), n > 0 else { return .unclear }
+        guard let n = probe.number(slot).flatMap({ TokenCount(told: $0) }), n > 0 else { return .unclear }
         largest = max(largest ?? 0, n)
       default: return .unclear
       }
@@ -142,11 +137,11 @@ public struct RequestReader: Sendable {
   /// A change of the body: bytes taken out at a place, and what is written there.
   public struct Edit: Equatable, Sendable {
     public enum Text: Equatable, Sendable {
-      case number(Int64)
+      case number(TokenCount)
       /// `"name":number,`
-      case member(StaticName, Int64)
+      case member(StaticName, TokenCount)
       /// `"name":{"inner":number},`
-      case object(StaticName, StaticName, Int64)
+      case object(StaticName, StaticName, TokenCount)
       /// `"stream_options":{"include_usage":true},`
       case usageOptions
       /// `"include_usage":true,`
@@ -179,13 +174,13 @@ public struct RequestReader: Sendable {
 
   /// What has to change so that the answer has at most `tokens`; adds to `edits`. False where requests of this dialect have no such
   /// limit. `name` is what this provider's chat endpoint calls it.
-  public func limitOutput(to tokens: Int64, name: StaticName, into edits: inout [Edit]) -> Bool {
+  public func limitOutput(to tokens: TokenCount, name: StaticName, into edits: inout [Edit]) -> Bool {
     var isSaid = false
     for slot in [Place.limit, Place.secondLimit] {
       switch probe.kind(slot) {
       case .integer:
         isSaid = true
-        if let n = probe.number(slot), n > tokens { edits.append(Edit(place: probe.place(slot), text: .number(tokens))) }
+        if let n = probe.number(slot), n > tokens.count { edits.append(Edit(place: probe.place(slot), text: .number(tokens))) }
       case .null:
         isSaid = true
         edits.append(Edit(place: probe.place(slot), text: .number(tokens)))

@@ -8,6 +8,8 @@ public struct SessionMeter: Sendable {
   private var hasUsage = false
   /// What has been told so far.
   public private(set) var usage = Usage()
+  /// True once a turn has told a count that cannot be true.
+  public private(set) var isImpossible = false
 
   public init() {}
 
@@ -24,23 +26,27 @@ public struct SessionMeter: Sendable {
   }
 
   private var isTurnOver: Bool {
-    guard probe.status == .complete, probe.number(0) != nil || probe.number(1) != nil else { return false }
+    guard probe.status == .complete, probe.number(0) != nil || probe.number(1) != nil || probe.isImpossible(anyOf: 0x7F) else {
+      return false
+    }
     if dialect == .geminiLive { return true }
     let type = probe.text(1)
     return type.span.equals("response.done") || type.span.equals("response.completed") || type.span.equals("response.incomplete")
   }
 
   private mutating func add() {
-    func sum(_ a: Int64?, _ b: Int64?) -> Int64? { a == nil && b == nil ? nil : (a ?? 0) + (b ?? 0) }
+    // A turn that tells what cannot be true makes all of the session unknown.
+    guard !probe.isImpossible(anyOf: 0x7F) else { return isImpossible = true }
+    func tokens(_ place: Int) -> TokenCount? { probe.number(place).map { TokenCount($0) } }
+    func sum(_ a: TokenCount?, _ b: TokenCount?) -> TokenCount? { a == nil && b == nil ? nil : (a ?? 0) + (b ?? 0) }
     var turn = Usage(
-      input: probe.number(0) ?? 0, output: probe.number(1) ?? 0, cacheRead: probe.number(2), cacheWrite: nil,
-      reasoning: probe.number(4))
+      input: tokens(0) ?? 0, output: tokens(1) ?? 0, cacheRead: tokens(2), cacheWrite: nil, reasoning: tokens(4))
     if dialect == .geminiLive {
       // Thoughts stand beside the answer, what tools brought beside the prompt.
       turn.output = (turn.output ?? 0) + (turn.reasoning ?? 0)
-      turn.input = (turn.input ?? 0) + (probe.number(5) ?? 0)
+      turn.input = (turn.input ?? 0) + (tokens(5) ?? 0)
     } else {
-      (turn.audioInput, turn.audioOutput) = (probe.number(5), probe.number(6))
+      (turn.audioInput, turn.audioOutput) = (tokens(5), tokens(6))
     }
     if let cached = turn.cacheRead, let input = turn.input, cached <= input { turn.input = input - cached }
     usage = Usage(

@@ -1,25 +1,28 @@
-/// Tokens of one exchange, as the provider counted them. nil: not told.
+public import Primitives
+
+/// Tokens of one exchange, as the provider counted them. nil: not told, or told as something that cannot be true.
 public struct Usage: Equatable, Sendable {
   /// Tokens of input that were neither read from nor written to a cache.
-  public var input: Int64?
+  public var input: TokenCount?
   /// All tokens of output, reasoning included.
-  public var output: Int64?
-  public var cacheRead: Int64?
-  public var cacheWrite: Int64?
+  public var output: TokenCount?
+  public var cacheRead: TokenCount?
+  public var cacheWrite: TokenCount?
   /// The part of `output` that was reasoning.
-  public var reasoning: Int64?
+  public var reasoning: TokenCount?
   /// The parts of `input` and `output` that were audio.
-  public var audioInput: Int64?
-  public var audioOutput: Int64?
+  public var audioInput: TokenCount?
+  public var audioOutput: TokenCount?
   /// Seconds of sound, where that is what is counted, rounded up.
-  public var seconds: Int64?
+  public var seconds: Count?
   /// Pictures that were made, where nothing else of them is counted.
-  public var images: Int64?
+  public var images: Count?
 
   public init(
-    input: Int64? = nil, output: Int64? = nil, cacheRead: Int64? = nil, cacheWrite: Int64? = nil, reasoning: Int64? = nil,
-    audioInput: Int64? = nil, audioOutput: Int64? = nil,
-    seconds: Int64? = nil, images: Int64? = nil
+    input: TokenCount? = nil, output: TokenCount? = nil, cacheRead: TokenCount? = nil, cacheWrite: TokenCount? = nil,
+    reasoning: TokenCount? = nil,
+    audioInput: TokenCount? = nil, audioOutput: TokenCount? = nil,
+    seconds: Count? = nil, images: Count? = nil
   ) {
     self.input = input
     self.output = output
@@ -33,7 +36,7 @@ public struct Usage: Equatable, Sendable {
   }
 
   /// All tokens that went in, cached or not.
-  public var allInput: Int64 { (input ?? 0) + (cacheRead ?? 0) + (cacheWrite ?? 0) }
+  public var allInput: TokenCount { (input ?? 0) + (cacheRead ?? 0) + (cacheWrite ?? 0) }
   /// Whether the provider said how much it was.
   public var isKnown: Bool { input != nil || output != nil || seconds != nil || images != nil }
 }

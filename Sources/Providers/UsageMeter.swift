@@ -25,8 +25,9 @@ public struct UsageMeter: Sendable {
   private var inner = Base64Member()
   private var sentinel: UInt64 = 0
   /// What the head says.
-  private var headInput: Int64?
-  private var headOutput: Int64?
+  private var headInput: TokenCount?
+  private var headOutput: TokenCount?
+  private var isHeadImpossible = false
   /// Whether nothing of the event at hand has been seen; whether it is passed over; whether one was read before, which names the model.
   private var isFresh = true
   private var isPassedOver = false
@@ -34,7 +35,7 @@ public struct UsageMeter: Sendable {
   /// The stream has said that it is complete: what follows is only its end.
   public private(set) var isComplete = false
   /// Events that carried some of the answer. A provider puts at least one token into each.
-  public private(set) var pieces: Int64 = 0
+  public private(set) var pieces: TokenCount = 0
 
   public init(_ dialect: Dialect = .opaque, _ format: Format = .other) {
     self.dialect = dialect
@@ -47,22 +48,20 @@ public struct UsageMeter: Sendable {
     self.format = dialect == .opaque ? .other : format
   }
 
-  /// As new, for the next answer.
-  public mutating func reset() {
-    probe.reset()
-    events = EventStreamSplitter()
-    amazon = AmazonFrames()
-    inner = Base64Member()
-    (dialect, format, sentinel, isComplete, pieces) = (.opaque, .other, 0, false, 0)
-    (isFresh, isPassedOver, hasRead) = (true, false, false)
-    (headInput, headOutput) = (nil, nil)
-  }
+  /// As new, for the next answer: nothing of the last one is left, since nothing of it is taken over.
+  public mutating func reset() { self = UsageMeter() }
 
   /// Takes in a field of the answer's head; after `expect`.
   public mutating func note(field name: Span<UInt8>, _ value: Span<UInt8>) {
     guard dialect == .bedrockInvoke else { return }
-    if name.equalsIgnoringCase("x-amzn-bedrock-input-token-count") { headInput = ASCII.decimal(value).map { Int64($0) } }
-    if name.equalsIgnoringCase("x-amzn-bedrock-output-token-count") { headOutput = ASCII.decimal(value).map { Int64($0) } }
+    if name.equalsIgnoringCase("x-amzn-bedrock-input-token-count") { headInput = count(field: value) }
+    if name.equalsIgnoringCase("x-amzn-bedrock-output-token-count") { headOutput = count(field: value) }
+  }
+
+  private mutating func count(field value: Span<UInt8>) -> TokenCount? {
+    let count = ASCII.decimal(value).flatMap { TokenCount(told: Int64($0)) }
+    if count == nil { isHeadImpossible = true }
+    return count
   }
 
   /// The content type's format, by its first bytes.
@@ -216,28 +215,38 @@ public struct UsageMeter: Sendable {
     return text.count >= n && text.span.extracting((text.count - n)..<text.count).equals(ending)
   }
 
-  /// What has been read so far.
+  /// True once the provider has told a count that cannot be true: then nothing that it tells is believed.
+  public var isImpossible: Bool { isHeadImpossible || probe.isImpossible(anyOf: Self.counts) }
+
+  /// Places of the probe that are counts: all but what the answer costs.
+  private static let counts: UInt16 = 0xFFF & ~(1 << UInt16(UsagePaths.Number.cost))
+
+  private func tokens(_ place: Int) -> TokenCount? { probe.number(place).map { TokenCount($0) } }
+  private func amount(_ place: Int) -> Count? { probe.number(place).map { Count($0) } }
+
+  /// What has been read so far; nothing where a count cannot be true.
   public var usage: Usage {
     typealias Place = UsagePaths.Number
+    guard !isImpossible else { return Usage() }
     var usage = Usage(
-      input: probe.number(Place.input), output: probe.number(Place.output), cacheRead: probe.number(Place.cacheRead),
-      cacheWrite: probe.number(Place.cacheWrite), reasoning: probe.number(Place.reasoning))
+      input: tokens(Place.input), output: tokens(Place.output), cacheRead: tokens(Place.cacheRead),
+      cacheWrite: tokens(Place.cacheWrite), reasoning: tokens(Place.reasoning))
     switch dialect {
     case .anthropicMessages:
       // One request can be several turns, of which the block itself counts the last only.
-      if let sum = probe.number(Place.inputSum), let output = probe.number(Place.outputSum) {
+      if let sum = tokens(Place.inputSum), let output = tokens(Place.outputSum) {
         (usage.input, usage.output) = (sum, output)
-        usage.cacheRead = probe.number(Place.cacheReadSum) ?? usage.cacheRead
-        usage.cacheWrite = probe.number(Place.cacheWriteSum) ?? usage.cacheWrite
+        usage.cacheRead = tokens(Place.cacheReadSum) ?? usage.cacheRead
+        usage.cacheWrite = tokens(Place.cacheWriteSum) ?? usage.cacheWrite
       }
     case .bedrockConverse, .cohere, .ollama, .replicate: break
-    case .watsonx: usage.input = usage.input ?? probe.number(Place.inputSum)
+    case .watsonx: usage.input = usage.input ?? tokens(Place.inputSum)
     case .bedrockInvoke:
       // Models whose body says nothing of it have Bedrock say it.
       if !usage.isKnown { (usage.input, usage.output) = (headInput, headOutput) }
     case .anthropicBatch:
-      (usage.input, usage.output) = (probe.number(Place.inputSum), probe.number(Place.outputSum))
-      (usage.cacheRead, usage.cacheWrite) = (probe.number(Place.cacheReadSum), probe.number(Place.cacheWriteSum))
+      (usage.input, usage.output) = (tokens(Place.inputSum), tokens(Place.outputSum))
+      (usage.cacheRead, usage.cacheWrite) = (tokens(Place.cacheReadSum), tokens(Place.cacheWriteSum))
     case .openaiBatch:
       // Until it is over there are zeros, or not all.
       guard isType("completed") || isType("expired") || isType("cancelled"), usage.input ?? 0 > 0 else { return Usage() }
@@ -246,12 +255,12 @@ public struct UsageMeter: Sendable {
       // Thoughts stand beside the candidates, what tools brought beside the prompt.
       if let reasoning = usage.reasoning { usage.output = (usage.output ?? 0) + reasoning }
       takeCachedOff(&usage)
-      if let tools = probe.number(Place.audioInput) { usage.input = (usage.input ?? 0) + tools }
+      if let tools = tokens(Place.audioInput) { usage.input = (usage.input ?? 0) + tools }
     default:
-      (usage.audioInput, usage.audioOutput) = (probe.number(Place.audioInput), probe.number(Place.audioOutput))
+      (usage.audioInput, usage.audioOutput) = (tokens(Place.audioInput), tokens(Place.audioOutput))
       takeCachedOff(&usage)
-      usage.seconds = probe.number(Place.seconds)
-      if !usage.isKnown, cost == nil { usage.images = probe.number(Place.images) }
+      usage.seconds = amount(Place.seconds)
+      if !usage.isKnown, cost == nil { usage.images = amount(Place.images) }
     }
     return usage
   }
@@ -264,10 +273,11 @@ public struct UsageMeter: Sendable {
     if cached <= input { usage.input = input - cached }
   }
 
-  /// What the provider says it costs, where it does. One hosted model says 0 of everything: that is no price.
+  /// What the provider says it costs, where it does and where that can be. One hosted model says 0 of everything: that is no price.
   public var cost: NanoDollars? {
-    guard let cost = probe.number(UsagePaths.Number.cost), cost > 0 else { return nil }
-    return NanoDollars(cost)
+    let place = UsagePaths.Number.cost
+    guard !isImpossible, !probe.isImpossible(place), let cost = probe.number(place), cost > 0 else { return nil }
+    return NanoDollars(told: cost)
   }
 
   /// The tariff that the provider says it has charged.

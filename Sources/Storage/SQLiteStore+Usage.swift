@@ -11,17 +11,25 @@ extension SQLiteStore {
           INSERT INTO usage(span, start_ms, key_id, provider, model, endpoint, outcome, status, requests, bytes_in, bytes_out, input,
             output, cache_read, cache_write, nano_dollars, microseconds)
           VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-          ON CONFLICT(span, start_ms, key_id, provider, model, endpoint, outcome, status) DO UPDATE SET requests = requests + ?9,
-            bytes_in = bytes_in + ?10, bytes_out = bytes_out + ?11, input = input + ?12, output = output + ?13,
-            cache_read = cache_read + ?14, cache_write = cache_write + ?15, nano_dollars = nano_dollars + ?16,
-            microseconds = microseconds + ?17
+          ON CONFLICT(span, start_ms, key_id, provider, model, endpoint, outcome, status) DO UPDATE SET
+            requests = min(requests, 9223372036854775807 - ?9) + ?9,
+            bytes_in = min(bytes_in, 9223372036854775807 - ?10) + ?10,
+            bytes_out = min(bytes_out, 9223372036854775807 - ?11) + ?11,
+            input = min(input, 9223372036854775807 - ?12) + ?12,
+            output = min(output, 9223372036854775807 - ?13) + ?13,
+            cache_read = min(cache_read, 9223372036854775807 - ?14) + ?14,
+            cache_write = min(cache_write, 9223372036854775807 - ?15) + ?15,
+            nano_dollars = min(nano_dollars, 9223372036854775807 - ?16) + ?16,
+            microseconds = min(microseconds, 9223372036854775807 - ?17) + ?17
           """,
           [
             .integer(Int64(place.span.rawValue)), .integer(place.start), .text(place.key?.description ?? ""),
             .text(place.provider),
             .text(place.model), .integer(Int64(place.endpoint)), .integer(Int64(place.outcome)), .integer(Int64(place.status)),
-            .integer(sums.requests), .integer(sums.bytesIn), .integer(sums.bytesOut), .integer(sums.input), .integer(sums.output),
-            .integer(sums.cacheRead), .integer(sums.cacheWrite), .integer(sums.nanoDollars), .integer(sums.microseconds),
+            // Sums are never negative: what is added to them stops at the largest number.
+            .integer(sums.requests.count), .integer(sums.bytesIn.count), .integer(sums.bytesOut.count),
+            .integer(sums.input.count), .integer(sums.output.count), .integer(sums.cacheRead.count),
+            .integer(sums.cacheWrite.count), .integer(max(sums.cost, 0).count), .integer(sums.microseconds.count),
           ])
       }
       try database.run(
@@ -51,10 +59,11 @@ extension SQLiteStore {
         model: r[3].text ?? "", endpoint: UInt8(clamping: r[4].integer ?? 0), outcome: UInt8(clamping: r[5].integer ?? 0),
         status: Int(r[6].integer ?? 0))
       var sums = UsageRow.Sums()
-      (sums.requests, sums.bytesIn, sums.bytesOut) = (r[7].integer ?? 0, r[8].integer ?? 0, r[9].integer ?? 0)
-      (sums.input, sums.output) = (r[10].integer ?? 0, r[11].integer ?? 0)
-      (sums.cacheRead, sums.cacheWrite) = (r[12].integer ?? 0, r[13].integer ?? 0)
-      (sums.nanoDollars, sums.microseconds) = (r[14].integer ?? 0, r[15].integer ?? 0)
+      func number(_ column: Int) -> Int64 { r[column].integer ?? 0 }
+      (sums.requests, sums.bytesIn, sums.bytesOut) = (Count(number(7)), ByteCount(number(8)), ByteCount(number(9)))
+      (sums.input, sums.output) = (TokenCount(number(10)), TokenCount(number(11)))
+      (sums.cacheRead, sums.cacheWrite) = (TokenCount(number(12)), TokenCount(number(13)))
+      (sums.cost, sums.microseconds) = (NanoDollars(number(14)), Microseconds(number(15)))
       return body(UsageRow(place, sums))
     }
   }

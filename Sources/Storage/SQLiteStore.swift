@@ -247,8 +247,8 @@ public final class SQLiteStore: Store, @unchecked Sendable {
     ) { r in
       rows.append(
         AccountRow(
-          name: r[0].text ?? "", start: r[1].integer ?? 0, taken: r[2].integer ?? 0, spent: r[3].integer ?? 0,
-          estimated: r[4].integer ?? 0, carried: r[5].integer ?? 0, alerted: r[6].integer ?? 0))
+          name: r[0].text ?? "", start: r[1].integer ?? 0, taken: Amount(r[2].integer ?? 0), spent: Amount(r[3].integer ?? 0),
+          estimated: Amount(r[4].integer ?? 0), carried: Amount(r[5].integer ?? 0), alerted: r[6].integer ?? 0))
       return true
     }
     return rows
@@ -263,8 +263,8 @@ public final class SQLiteStore: Store, @unchecked Sendable {
           ON CONFLICT(name, start_ms) DO UPDATE SET taken = ?3, spent = ?4, estimated = ?5, carried = ?6, alerted = ?7
           """,
           [
-            .text(row.name), .integer(row.start), .integer(row.taken), .integer(row.spent), .integer(row.estimated),
-            .integer(row.carried), .integer(row.alerted),
+            .text(row.name), .integer(row.start), .integer(row.taken.count), .integer(row.spent.count),
+            .integer(row.estimated.count), .integer(row.carried.count), .integer(row.alerted),
           ])
       }
     }

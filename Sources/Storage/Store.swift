@@ -70,17 +70,18 @@ public struct AccountRow: Sendable, Equatable {
   /// Start of the span, in milliseconds since 1970.
   public var start: Int64
   /// What was taken from it: spent, held by requests in flight, or at hand in a process. Never above what there is.
-  public var taken: Int64
+  public var taken: Amount
   /// The settled part of it.
-  public var spent: Int64
+  public var spent: Amount
   /// The part of `spent` that nobody counted: it was held or at hand when a process died.
-  public var estimated: Int64
+  public var estimated: Amount
   /// What was left over from the span before.
-  public var carried: Int64
+  public var carried: Amount
   /// The highest alert (a percentage) that was given.
   public var alerted: Int64
   public init(
-    name: String, start: Int64, taken: Int64 = 0, spent: Int64 = 0, estimated: Int64 = 0, carried: Int64 = 0, alerted: Int64 = 0
+    name: String, start: Int64, taken: Amount = 0, spent: Amount = 0, estimated: Amount = 0, carried: Amount = 0,
+    alerted: Int64 = 0
   ) {
     self.name = name
     self.start = start

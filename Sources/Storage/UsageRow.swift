@@ -32,16 +32,17 @@ public struct UsageRow: Sendable, Hashable {
     }
   }
 
+  /// Sums stop at the largest number there is.
   public struct Sums: Sendable, Hashable {
-    public var requests: Int64 = 0
-    public var bytesIn: Int64 = 0
-    public var bytesOut: Int64 = 0
-    public var input: Int64 = 0
-    public var output: Int64 = 0
-    public var cacheRead: Int64 = 0
-    public var cacheWrite: Int64 = 0
-    public var nanoDollars: Int64 = 0
-    public var microseconds: Int64 = 0
+    public var requests: Count = 0
+    public var bytesIn: ByteCount = 0
+    public var bytesOut: ByteCount = 0
+    public var input: TokenCount = 0
+    public var output: TokenCount = 0
+    public var cacheRead: TokenCount = 0
+    public var cacheWrite: TokenCount = 0
+    public var cost: NanoDollars = 0
+    public var microseconds: Microseconds = 0
     public init() {}
 
     public static func += (a: inout Self, b: Self) {
@@ -52,7 +53,7 @@ public struct UsageRow: Sendable, Hashable {
       a.output += b.output
       a.cacheRead += b.cacheRead
       a.cacheWrite += b.cacheWrite
-      a.nanoDollars += b.nanoDollars
+      a.cost += b.cost
       a.microseconds += b.microseconds
     }
   }

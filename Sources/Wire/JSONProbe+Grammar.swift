@@ -75,21 +75,38 @@ extension JSONProbe {
   /// A value that was asked for begins here.
   private mutating func note(_ b: UInt8, _ paths: JSONPaths) {
     switch paths.nodes[Int(node)].slot {
-    case .number(let slot): (kinds[slot], starts[slot], ends[slot]) = (.other, position, position)
+    case .number(let slot):
+      (kinds[slot], starts[slot], ends[slot]) = (.other, position, position)
+      noteImpossible(slot, unless: b, isObjectFine: false)
+    case .sum(let slot): noteImpossible(slot, unless: b, isObjectFine: false)
+    case .scaled(let slot, _): noteImpossible(slot, unless: b, isObjectFine: true)
     case .object(let slot):
       (kinds[slot], starts[slot], ends[slot]) = (b == UInt8(ascii: "{") ? .object : .other, position, position)
     case .sums:
-      for i in Self.sums { numbers[i] = 0 }
       numbersPresent &= ~(0xF << UInt16(Self.sums.lowerBound))
-    case .count(let slot) where b != UInt8(ascii: "n"):
-      numbers[slot] = (numbersPresent & 1 << UInt16(slot) == 0 ? 0 : numbers[slot]) + 1
-      numbersPresent |= 1 << UInt16(slot)
-    case .inner, .text, .sum, .scaled, .count: break
+    case .count(let slot) where b != UInt8(ascii: "n"): add(1, slot)
+    case .inner, .text, .count: break
     }
   }
 
+  /// Marks a place where a value begins that is no number and not `null`.
+  private mutating func noteImpossible(_ slot: Int, unless b: UInt8, isObjectFine: Bool) {
+    guard !ASCII.isDigit(b), b != UInt8(ascii: "-"), b != UInt8(ascii: "n"), !isObjectFine || b != UInt8(ascii: "{") else {
+      return
+    }
+    impossible |= 1 << UInt16(slot)
+  }
+
+  /// Adds to a sum, which begins with nothing and stops at the largest number.
+  private mutating func add(_ value: Int64, _ slot: Int) {
+    let before = numbersPresent & 1 << UInt16(slot) == 0 ? 0 : numbers[slot]
+    let (sum, overflow) = before.addingReportingOverflow(value)
+    numbers[slot] = overflow ? .max : sum
+    numbersPresent |= 1 << UInt16(slot)
+  }
+
   private mutating func startDigits(_ first: Int64) {
-    (digits, fractionDigits, exponent, isExponentNegative) = (first, 0, 0, false)
+    (digits, fractionDigits, exponent, isExponentNegative, isRounded) = (first, 0, 0, false, false)
   }
 
   private func slot(_ paths: JSONPaths) -> JSONPaths.Slot { node == JSONPaths.none ? .inner : paths.nodes[Int(node)].slot }
@@ -117,19 +134,29 @@ extension JSONProbe {
       guard kind != .null else { return }
       numbers[slot] = value
       numbersPresent |= 1 << UInt16(slot)
+      if kind == .integer, !(0...Self.countMax).contains(value) { impossible |= 1 << UInt16(slot) }
     case .sum(let slot) where kind == .integer:
-      numbers[slot] = numbers[slot].addingReportingOverflow(value).partialValue
-      numbersPresent |= 1 << UInt16(slot)
+      guard (0...Self.countMax).contains(value) else { return impossible |= 1 << UInt16(slot) }
+      add(value, slot)
+    default: break
+    }
+  }
+
+  /// Marks the place of a number that is not whole or does not fit.
+  private mutating func storeImpossible(_ paths: JSONPaths) {
+    switch slot(paths) {
+    case .number(let slot), .sum(let slot): impossible |= 1 << UInt16(slot)
     default: break
     }
   }
 
   /// A number that may have a fraction, times ten to the power of its slot; one that does not fit is as large as there is.
   private mutating func storeScaled(_ paths: JSONPaths) {
-    guard case .scaled(let slot, let power) = slot(paths), !isNegative else { return }
+    guard case .scaled(let slot, let power) = slot(paths) else { return }
+    guard !isNegative || digits == 0, digits < .max else { return impossible |= 1 << UInt16(slot) }
     var places = power - fractionDigits + (isExponentNegative ? -exponent : exponent)
     var value = digits
-    var isRounded = false
+    var isRounded = isRounded
     while places < 0, value > 0 {
       isRounded = isRounded || value % 10 != 0
       value /= 10
@@ -137,8 +164,8 @@ extension JSONProbe {
     }
     while places > 0, value > 0 {
       let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-      value = overflow ? .max : product
-      if overflow { break }
+      guard !overflow else { return impossible |= 1 << UInt16(slot) }
+      value = product
       places -= 1
     }
     numbers[slot] = isRounded && value < .max ? value + 1 : value
@@ -171,7 +198,8 @@ extension JSONProbe {
     case .integer where isDigit:
       let (product, overflow) = number.multipliedReportingOverflow(by: 10)
       let (sum, overflow2) = product.addingReportingOverflow(Int64(b - 48))
-      if overflow || overflow2 { isIntegral = false } else { (number, digits) = (sum, sum) }
+      // What does not fit stays the largest number, whatever digits come: it is no count, and no money.
+      if overflow || overflow2 { (number, digits, isIntegral) = (.max, .max, false) } else { (number, digits) = (sum, sum) }
       return true
     case .point, .fraction:
       if isDigit {
@@ -180,6 +208,8 @@ extension JSONProbe {
         if digits < 100_000_000_000_000_000, fractionDigits < 16 {
           digits = digits * 10 + Int64(b - 48)
           fractionDigits += 1
+        } else if b != 48 {
+          isRounded = true
         }
         return true
       }
@@ -215,8 +245,30 @@ extension JSONProbe {
   mutating func endNumber(_ paths: JSONPaths) -> Bool {
     guard state == .zero || state == .integer || state == .fraction || state == .exponentDigits else { return false }
     storeScaled(paths)
-    if isIntegral { store(isNegative ? -number : number, .integer, end: position, paths) }
+    if let value = isIntegral ? number : wholeNumber {
+      store(isNegative ? -value : value, .integer, end: position, paths)
+    } else {
+      storeImpossible(paths)
+    }
     endValue()
     return true
+  }
+
+  /// The whole number that `1024.0` or `1e3` is; nil for one that is not whole or does not fit.
+  private var wholeNumber: Int64? {
+    guard !isRounded, digits < .max else { return nil }
+    var places = (isExponentNegative ? -exponent : exponent) - fractionDigits
+    var value = digits
+    while places != 0, value != 0 {
+      if places < 0 {
+        guard value % 10 == 0 else { return nil }
+        (value, places) = (value / 10, places + 1)
+      } else {
+        let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+        guard !overflow else { return nil }
+        (value, places) = (product, places - 1)
+      }
+    }
+    return value
   }
 }

@@ -68,9 +68,13 @@ public struct JSONProbe: Sendable {
   var name = InlineArray<48, UInt8>(repeating: 0)
   var nameCount = 0
   var textSlot = 0
+  /// Places that something stood at that is no count, a bit each.
+  var impossible: UInt16 = 0
   var number: Int64 = 0
   var isNegative = false
   var isIntegral = true
+  /// Whether digits were left out of `digits` that are not 0.
+  var isRounded = false
   /// All digits so far as one number, how many of them stand behind the point, and the exponent.
   var digits: Int64 = 0
   var fractionDigits = 0
@@ -86,6 +90,14 @@ public struct JSONProbe: Sendable {
   var utf8High: UInt8 = 0xBF
 
   public init() {}
+
+  /// The largest number that can be a count: of tokens, seconds or pictures.
+  public static let countMax: Int64 = 1 << 40
+
+  /// True where something stood at `slot` that is not a count: negative, not whole, above `countMax`, or not a number. `null` is nothing.
+  public func isImpossible(_ slot: Int) -> Bool { isImpossible(anyOf: 1 << UInt16(slot)) }
+  /// The same of any of `slots`, a bit each.
+  public func isImpossible(anyOf slots: UInt16) -> Bool { impossible & slots != 0 }
 
   /// The number at `slot`, if the document had one there that is an integer within 63 bits.
   public func number(_ slot: Int) -> Int64? { numbersPresent & (1 << UInt16(slot)) != 0 ? numbers[slot] : nil }
@@ -110,15 +122,8 @@ public struct JSONProbe: Sendable {
     highSurrogate = 0
   }
 
-  /// As new: cheaper than being replaced by a new one.
-  public mutating func reset() {
-    startNextDocument()
-    (hasDuplicate, hasCaseVariant, isTruncated) = (false, false, false)
-    numbersPresent = 0
-    kinds = .init(repeating: .absent)
-    for i in 0..<Self.textsMax { texts[i].count = 0 }
-    position = 0
-  }
+  /// As new: nothing of what was read before is left, since nothing of it is taken over.
+  public mutating func reset() { self = JSONProbe() }
 
   /// Reads on. After `.invalid`, further bytes are ignored.
   public mutating func feed(_ bytes: Span<UInt8>, _ paths: JSONPaths) {

@@ -21,7 +21,8 @@ struct ActivityTests {
     (r.status, r.upstreamStatus, r.isStream) = (UInt16(200 + n % 400), UInt16(n % 600), n % 2 == 1)
     (r.bytesIn, r.bytesOut) = (n * 1000, n * 100_000)
     (r.durationMicroseconds, r.firstByteMicroseconds) = (n * 77, n * 7)
-    r.usage = Usage(input: n % 4 == 0 ? nil : Int64(n), output: 0, cacheRead: .max / 4, cacheWrite: nil, reasoning: 1)
+    r.usage = Usage(
+      input: n % 4 == 0 ? nil : TokenCount(clamping: n), output: 0, cacheRead: TokenCount(1 << 40), cacheWrite: nil, reasoning: 1)
     return r
   }
 

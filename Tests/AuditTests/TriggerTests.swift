@@ -27,7 +27,7 @@ private struct Traffic {
     record.outcome = code.isEmpty ? .completed : .refused
     record.status = code.isEmpty ? 200 : 401
     if code.isEmpty {
-      record.usage = Usage(input: tokens / 2, output: tokens / 2)
+      record.usage = Usage(input: TokenCount(tokens / 2), output: TokenCount(tokens / 2))
       record.cost = NanoDollars(cost)
     }
     return ActivityEntry(

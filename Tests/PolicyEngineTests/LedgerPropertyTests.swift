@@ -57,7 +57,7 @@ struct LedgerPropertyTests {
     }
 
     var rule: Ledger.Rule {
-      var rule = Ledger.Rule(account, amount: amount, calendar: calendar)
+      var rule = Ledger.Rule(account, amount: Amount(amount), calendar: calendar)
       rule.raise = raise
       return rule
     }
@@ -77,16 +77,16 @@ struct LedgerPropertyTests {
       }
       let from = moment - rolling
       return passed.reduce(0) { $0 + ($1.at > from ? $1.cost : 0) }
-        + inFlight.reduce(0) { $0 + ($1.at > from ? $1.hold.amount : 0) }
+        + inFlight.reduce(0) { $0 + ($1.at > from ? $1.hold.amount.count : 0) }
     }
 
-    private func held(_ start: Int64) -> Int64 { inFlight.reduce(0) { $0 + ($1.hold.start == start ? $1.hold.amount : 0) } }
+    private func held(_ start: Int64) -> Int64 { inFlight.reduce(0) { $0 + ($1.hold.start == start ? $1.hold.amount.count : 0) } }
 
     mutating func request() {
       latest = max(latest, now)
       let worst = Int64(random.next() % UInt64(max(2, amount / (pick(10) == 0 ? 8 : 500))))
       for _ in 0..<8 {
-        if let hold = account.reserve(worst, now: Timestamp(milliseconds: now)) {
+        if let hold = account.reserve(Amount(worst), now: Timestamp(milliseconds: now)) {
           let moment = max(now, hold.start)
           let cost = pick(5) == 0 ? 0 : Int64(random.next() % UInt64(worst + 1))
           inFlight.append(Request(hold: hold, cost: cost, at: moment))
@@ -99,7 +99,7 @@ struct LedgerPropertyTests {
           if worst > 0 { #expect(counted <= limit, "overspent by \(counted - limit)") }
           return
         }
-        guard let outcome = try? ledger.replenish([(account, worst)], now: Timestamp(milliseconds: now)) else { break }
+        guard let outcome = try? ledger.replenish([(account, Amount(worst))], now: Timestamp(milliseconds: now)) else { break }
         if outcome != [.granted] { break }
       }
       refused += 1
@@ -108,7 +108,7 @@ struct LedgerPropertyTests {
     mutating func end() {
       guard !inFlight.isEmpty else { return }
       let request = inFlight.remove(at: pick(inFlight.count))
-      Account.settle(request.hold, spent: request.cost)
+      Account.settle(request.hold, spent: Amount(request.cost))
       passed.append((request.at, request.hold.start, request.cost))
     }
 
@@ -177,7 +177,7 @@ struct LedgerPropertyTests {
     try world.restart()
     for row in try world.store.accounts() {
       #expect(row.taken == row.spent, "taken and never settled: \(row)")
-      spent += row.spent - (before[row.start] ?? 0)
+      spent += (row.spent - (before[row.start] ?? 0)).count
     }
     #expect(spent == world.passed.reduce(0) { $0 + $1.cost }, "the ledger has drifted")
   }
@@ -194,6 +194,6 @@ struct LedgerPropertyTests {
     try world.restart()
     let rows = try world.store.accounts()
     #expect(rows.allSatisfy { $0.estimated == 0 && $0.taken == $0.spent })
-    #expect(rows.reduce(0) { $0 + $1.spent } == world.passed.reduce(0) { $0 + $1.cost })
+    #expect(rows.map(\.spent).sum().count == world.passed.reduce(0) { $0 + $1.cost })
   }
 }

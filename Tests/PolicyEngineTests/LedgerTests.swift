@@ -10,11 +10,11 @@ struct LedgerTests {
   private let store = MemoryStore()
   private let now = Timestamp(milliseconds: 1_800_000_000_000)
 
-  private func rule(_ amount: Int64, _ calendar: BudgetCalendar = BudgetCalendar(.day, .utc)) -> Ledger.Rule {
+  private func rule(_ amount: Amount, _ calendar: BudgetCalendar = BudgetCalendar(.day, .utc)) -> Ledger.Rule {
     Ledger.Rule(Account(name: "a", unit: .nanoDollars), amount: amount, calendar: calendar)
   }
 
-  private func reserve(_ ledger: Ledger, _ account: Account, _ amount: Int64, _ now: Timestamp) throws -> Account.Hold? {
+  private func reserve(_ ledger: Ledger, _ account: Account, _ amount: Amount, _ now: Timestamp) throws -> Account.Hold? {
     for _ in 0..<4 {
       if let hold = account.reserve(amount, now: now) { return hold }
       if try ledger.replenish([(account, amount)], now: now) != [.granted] { return nil }
@@ -126,7 +126,7 @@ struct LedgerTests {
     rule.alerts = [50, 80, 100]
     var current = try ledger()
     current.adopt([rule])
-    func spend(_ amount: Int64) throws {
+    func spend(_ amount: Amount) throws {
       let hold = try #require(try reserve(current, rule.account, amount, now))
       Account.settle(hold, spent: amount)
       try current.settle()
@@ -178,7 +178,7 @@ struct LedgerTests {
         group.addTask {
           let random = SeededRandomness(seed: UInt64(worker))
           for turn in 0..<20_000 {
-            let amount = Int64(random.next() % 100)
+            let amount = Amount(clamping: random.next() % 100)
             var hold = shared.account.reserve(amount, now: now)
             while hold == nil {
               let outcome = try? shared.ledger.withLock { try $0.replenish([(shared.account, amount)], now: now) }
@@ -186,9 +186,9 @@ struct LedgerTests {
               hold = shared.account.reserve(amount, now: now)
             }
             guard let hold else { continue }
-            let cost = random.next() % 3 == 0 ? 0 : amount
+            let cost: Amount = random.next() % 3 == 0 ? 0 : amount
             Account.settle(hold, spent: cost)
-            shared.spent.add(cost, ordering: .relaxed)
+            shared.spent.add(cost.count, ordering: .relaxed)
             shared.passed.add(1, ordering: .relaxed)
             if turn % 500 == 0 { try? shared.ledger.withLock { try $0.settle() } }
           }
@@ -199,6 +199,6 @@ struct LedgerTests {
     let spent = shared.spent.load(ordering: .relaxed)
     #expect(spent <= 1_000_000 && spent > 900_000)
     let row = try store.accounts()[0]
-    #expect(row.spent == spent && row.taken == spent && row.estimated == 0)
+    #expect(row.spent == Amount(spent) && row.taken == Amount(spent) && row.estimated == 0)
   }
 }

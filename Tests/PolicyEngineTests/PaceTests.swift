@@ -1,5 +1,6 @@
 import Domain
 import PolicyEngine
+import Primitives
 import Synchronization
 import TestSupport
 import Testing
@@ -98,11 +99,11 @@ struct PaceTests {
       now += random.next() % (random.next() % 20 == 0 ? 20 * second : second / 2)
       while let i = open.firstIndex(where: { $0.ends <= now }) {
         let entry = open.remove(at: i)
-        for hold in entry.holds { Pace.settle(hold, input: 0, output: entry.used, now: now) }
+        for hold in entry.holds { Pace.settle(hold, input: 0, output: TokenCount(entry.used), now: now) }
       }
       let (asked, real) = (Int64(random.next() % 2000), Int64(random.next() % 2000))
       var holds: [Pace.Hold] = []
-      if pace.reserve(input: 0, output: asked, now: now, into: &holds) == nil {
+      if pace.reserve(input: 0, output: TokenCount(asked), now: now, into: &holds) == nil {
         // What is used counts from when it was asked for.
         used.append((now, min(real, asked)))
         open.append((now + random.next() % (30 * second), holds, min(real, asked)))

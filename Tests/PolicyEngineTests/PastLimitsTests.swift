@@ -16,8 +16,8 @@ struct PastLimitsTests {
 
   private func request(_ milliseconds: Int64, lasting: Int = 1000, tokens: Int64 = 0, model: String = "m") -> PastLimits.Request {
     PastLimits.Request(
-      start: Timestamp(milliseconds: epoch.milliseconds + milliseconds), microseconds: lasting, inputTokens: tokens / 2,
-      outputTokens: tokens - tokens / 2, model: Array(model.utf8))
+      start: Timestamp(milliseconds: epoch.milliseconds + milliseconds), microseconds: Microseconds(clamping: lasting),
+      inputTokens: TokenCount(tokens / 2), outputTokens: TokenCount(tokens - tokens / 2), model: Array(model.utf8))
   }
 
   private func refusals(_ policies: [Policy], _ requests: [PastLimits.Request]) throws -> [Refusal?] {

@@ -75,11 +75,11 @@ struct PoolTests {
   {
     let health = CredentialHealth()
     for now in [0, second, UInt64.max - 1000 * second] {
-      health.limited(milliseconds: milliseconds, now: now)
+      health.limited(for: Milliseconds(clamping: milliseconds), now: now)
       #expect(health.coolSeconds(now: now) == 300)
     }
     for short in [Int.min, -1, 0, 1] {
-      health.limited(milliseconds: short, now: second)
+      health.limited(for: Milliseconds(clamping: short), now: second)
       #expect(health.coolSeconds(now: second) == 1)
     }
   }
@@ -88,11 +88,11 @@ struct PoolTests {
   func cooling() throws {
     let snapshot = try snapshot([PoolSettings(), PoolSettings()])
     let health = snapshot.upstreams[0].credentials.map(\.health)
-    health[0].limited(milliseconds: 10_000, now: 0)
+    health[0].limited(for: 10_000, now: 0)
     for i in 0..<20 { #expect(pick(snapshot, UInt64(i), 9 * second) == 1) }
     #expect((0..<20).contains { pick(snapshot, $0, 10 * second) == 0 })
-    health[0].limited(milliseconds: 10_000, now: 20 * second)
-    health[1].limited(milliseconds: 3_600_000, now: 20 * second)
+    health[0].limited(for: 10_000, now: 20 * second)
+    health[1].limited(for: 3_600_000, now: 20 * second)
     #expect(pick(snapshot, 1, 21 * second) == 0)
     #expect(health[1].state(now: 319 * second) == .cooling && health[1].state(now: 320 * second) == .usable)
   }

@@ -46,7 +46,7 @@ struct BodyTests {
     for i in bytes.indices { reader.feed(bytes.span.extracting(i..<(i + 1))) }
     guard reader.isClear() else { return nil }
     var edits: [RequestReader.Edit] = []
-    guard reader.limitOutput(to: tokens, name: .maxTokens, into: &edits) else { return nil }
+    guard reader.limitOutput(to: TokenCount(tokens), name: .maxTokens, into: &edits) else { return nil }
     if usage { _ = reader.askForUsage(into: &edits) }
     edits.sort { $0.place.lowerBound < $1.place.lowerBound }
     var target = ByteBuffer(capacity: 64)
@@ -107,10 +107,13 @@ struct BodyTests {
   }
 
   @Test("limits and choices that are no plain numbers are unclear, not absent") func unclear() {
-    for value in ["\"100\"", "100.0", "1e2", "-1", "0", "true", "[1]", "{}", "99999999999999999999"] {
+    for value in [
+      "\"100\"", "100.5", "1e30", "1e400", "9223372036854775807", "-1", "0", "true", "[1]", "{}", "99999999999999999999",
+    ] {
       #expect(output("{\"max_tokens\":\(value)}").0 == .unclear, "\(value)")
       #expect(output("{\"n\":\(value)}").1 == nil, "\(value)")
     }
+    for value in ["100.0", "1e2", "100"] { #expect(output("{\"max_tokens\":\(value),\"n\":\(value)}") == (.tokens(100), 100)) }
     #expect(output("{}") == (.absent, 1) && output(#"{"max_tokens":null,"n":null}"#) == (.absent, 1))
     #expect(output(#"{"max_tokens":5,"max_completion_tokens":9,"n":3,"best_of":4}"#) == (.tokens(9), 4))
     #expect(output(#"{"generation_config":{}}"#, .gemini).0 == .unclear)

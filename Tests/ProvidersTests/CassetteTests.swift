@@ -119,7 +119,7 @@ struct CassetteTests {
       }
       let type = Array((cassette.response.headers["content-type"] ?? "application/json").utf8)
       let body = [UInt8](Data(base64Encoded: cassette.response.body_b64)!)
-      var events: Int64?
+      var events: TokenCount?
       for pieces in [1, 13, 4096, Int.max] {
         var meter = UsageMeter(found.endpoint.dialect, UsageMeter.format(contentType: type.span))
         var at = 0
@@ -133,7 +133,8 @@ struct CassetteTests {
         #expect(events == nil || events == meter.pieces, "\(name) in pieces of \(pieces)")
         events = meter.pieces
         let seen = Told(
-          usage.allInput, usage.output ?? 0, cached: usage.cacheRead ?? 0, cost: meter.cost?.count, seconds: usage.seconds)
+          usage.allInput.count, usage.output?.count ?? 0, cached: usage.cacheRead?.count ?? 0, cost: meter.cost?.count,
+          seconds: usage.seconds?.count)
         if cassette.response.status >= 400 || Self.silent.contains(name) {
           #expect(!usage.isKnown, "\(name) in pieces of \(pieces)")
         } else {

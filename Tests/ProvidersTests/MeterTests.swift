@@ -113,8 +113,8 @@ struct MeterTests {
           #"{"type":"response.completed","response":{"usage":{"input_tokens":1,"output_tokens":2}}}"#,
         ], "r", 1, 2, 1
       ),
-    ] as [(Dialect, [String], String, Int64, Int64, Int64)])
-  func passedOver(dialect: Dialect, events: [String], model: String, input: Int64, output: Int64, pieces: Int64) {
+    ] as [(Dialect, [String], String, TokenCount, TokenCount, TokenCount)])
+  func passedOver(dialect: Dialect, events: [String], model: String, input: TokenCount, output: TokenCount, pieces: TokenCount) {
     for end in ["\n", "\r\n", "\r"] {
       let stream = Array(events.map { "data: \($0)\(end)\(end)" }.joined().utf8)
       for cut in [1, 7, 60, 200, stream.count] {

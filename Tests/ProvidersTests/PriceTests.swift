@@ -27,7 +27,8 @@ struct PriceTests {
     #expect(self.price(["input": 1]).cost(Usage(input: 1_000_001))?.count == 2)
     #expect(self.price(["input": 5]).cost(Usage(input: 1, output: 1)) == nil, "a kind without a price has no cost")
     #expect(self.price(["input": 5]).cost(Usage()) == NanoDollars(0))
-    #expect(self.price(["input": .max]).cost(Usage(input: .max))?.count == .max, "what does not fit is as much as there is")
+    #expect(
+      self.price(["input": Price.valueMax]).cost(Usage(input: .max))?.count == .max, "what does not fit is as much as there is")
   }
 
   @Test("above its step a tier's prices are those of the whole request; priority and batch have their own") func tiers() {
@@ -51,15 +52,15 @@ struct PriceTests {
       }
       price.tierAbove = price.tierAbove.map { $0 % 1000 }
       (price.input, price.output) = (Int64(random.next() % 9_000_000_000), Int64(random.next() % 9_000_000_000))
-      let (most, longest) = (Int64(random.next() % 5000), Int64(random.next() % 5000))
-      let input = most == 0 ? 0 : Int64(random.next() % UInt64(most + 1))
+      func tokens(upTo most: TokenCount) -> TokenCount { TokenCount(clamping: random.next() % UInt64(most.count + 1)) }
+      let (most, longest) = (tokens(upTo: 5000), tokens(upTo: 5000))
+      let input = tokens(upTo: most)
       let read = input / Int64(random.next() % 5 + 1)
       let write = (input - read) / Int64(random.next() % 5 + 1)
-      let output = Int64(random.next() % UInt64(longest + 1))
+      let output = tokens(upTo: longest)
       let usage = Usage(
         input: input - read - write, output: output, cacheRead: read, cacheWrite: write,
-        reasoning: Int64(random.next() % UInt64(output + 1)), audioInput: Int64(random.next() % UInt64(input + 1)),
-        audioOutput: Int64(random.next() % UInt64(output + 1)))
+        reasoning: tokens(upTo: output), audioInput: tokens(upTo: input), audioOutput: tokens(upTo: output))
       let bound = try #require(price.bound(inputTokens: most, outputTokens: longest))
       for service in [Price.Service.standard, .priority] {
         let cost = try #require(price.cost(usage, service: service))
@@ -90,16 +91,16 @@ struct PriceTests {
     }
     let list = PriceList(
       overrides: [
-        .init(list: "a", model: "model-7", price: price(["input": -1])),
-        .init(list: "a", model: "model-8*", price: price(["input": -2])),
-        .init(list: "a", model: "model-80?", price: price(["input": -3])),
-        .init(list: "c", model: "x", price: price(["input": -4])),
+        .init(list: "a", model: "model-7", price: price(["input": 9000001])),
+        .init(list: "a", model: "model-8*", price: price(["input": 9000002])),
+        .init(list: "a", model: "model-80?", price: price(["input": 9000003])),
+        .init(list: "c", model: "x", price: price(["input": 9000004])),
       ], shipped: shipped)
     for n in 0..<1500 where n != 7 && !"\(n)".hasPrefix("8") {
       #expect(look(list, "a", "model-\(n)") == Int64(2 * n) && look(list, "b", "model-\(n)") == Int64(2 * n + 1))
     }
-    #expect(look(list, "a", "model-7") == -1 && look(list, "b", "model-7") == 15)
-    #expect(look(list, "a", "model-81") == -2 && look(list, "a", "model-801") == -3 && look(list, "c", "x") == -4)
+    #expect(look(list, "a", "model-7") == 9000001 && look(list, "b", "model-7") == 15)
+    #expect(look(list, "a", "model-81") == 9000002 && look(list, "a", "model-801") == 9000003 && look(list, "c", "x") == 9000004)
     #expect(look(list, "a", "model") == nil && look(list, "d", "x") == nil && look(list, "a", "MODEL-9") == nil)
   }
 

@@ -16,7 +16,7 @@ struct RefusalFactsTests {
     ] as [(String, Int?)])
   func waits(text: String, expected: Int?) {
     let bytes = Array(text.utf8)
-    let milliseconds = RefusalFacts.milliseconds(bytes.span, now: now)
+    let milliseconds = RefusalFacts.wait(bytes.span, now: now).map { Int($0.count) }
     #expect(milliseconds == expected)
   }
 
@@ -33,7 +33,7 @@ struct RefusalFactsTests {
     #expect(!blames(google, 403, #"{"error":{"code":403,"details":[{"@type":"x","reason":"API_KEY_INVALID"}]}}"#))
     #expect(blames(google, 403, #"{"error":{"message":"Your API key was reported as leaked. Please use another API key."}}"#))
     let wait = #"{"error":{"details":[{"violations":[]},{"retryDelay":"48.9s"}]}}"#
-    #expect(google.read(429, Array(wait.utf8).span, now: now).milliseconds == 48_900)
+    #expect(google.read(429, Array(wait.utf8).span, now: now).wait == 48_900)
     #expect(xai.readsBody(status: 400) && !xai.readsBody(status: 429))
     #expect(blames(xai, 400, #"{"code":"invalid-argument","error":"Incorrect API key provided. You can"}"#))
     #expect(!blames(xai, 400, #"{"code":"x","error":"The model Incorrect API key provided does not exist"}"#))
@@ -82,8 +82,8 @@ struct RefusalFactsTests {
       ("0", 0), ("30", 30_000), ("86400", 86_400_000), ("86401", 86_400_000), ("99999999999", 86_400_000),
       ("9223372036854775807", 86_400_000), ("99999999999999999999999", 86_400_000), ("Tue, 24 Nov 2026 10:00:30 GMT", 30_000),
       ("Tue, 24 Nov 2020 10:00:30 GMT", 0), ("-1", nil), ("1e9", nil), ("", nil), ("soon", nil),
-    ] as [(String, Int?)]) func retryAfter(text: String, expected: Int?)
+    ] as [(String, Int64?)]) func retryAfter(text: String, expected: Int64?)
   {
-    #expect(RefusalFacts.retryAfter(Array(text.utf8).span, now: now) == expected)
+    #expect(RefusalFacts.retryAfter(Array(text.utf8).span, now: now)?.count == expected)
   }
 }

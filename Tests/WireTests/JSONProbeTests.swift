@@ -75,8 +75,58 @@ struct JSONProbeTests {
     }
   }
 
-  @Test("numbers that are no 63-bit integers are absent", arguments: ["1e3", "1.0", "99999999999999999999", "\"5\"", "null"])
+  @Test(
+    "numbers that are not whole or do not fit into 63 bits are absent",
+    arguments: [
+      "1.5", "1e-1", "99999999999999999999", "1e19", "1e400", "9223372036854775808", "1.00000000000000000000001", "\"5\"", "null",
+    ])
   func notIntegers(text: String) { #expect(probe(Array("{\"a\":\(text)}".utf8)).number(2) == nil) }
+
+  @Test(
+    "a whole number is read as such, however it is written",
+    arguments: [
+      ("1e3", 1000), ("1.0", 1), ("1024.000", 1024), ("-0.0", 0), ("12.5e1", 125), ("5E+2", 500), ("1000e-3", 1),
+      ("9223372036854775807", .max), ("-9223372036854775807", -.max), ("0e999", 0),
+    ] as [(String, Int64)])
+  func wholeNumbers(text: String, value: Int64) {
+    let bytes = Array("{\"a\":\(text)}".utf8)
+    for pieces in 1...bytes.count { #expect(probe(bytes, pieces: pieces).number(2) == value) }
+  }
+
+  @Test(
+    "what is not a count is marked, and stays marked: negative, not whole, above the range, of another type",
+    arguments: [
+      ("-1", true), ("1.5", true), ("1e400", true), ("1e30", true), ("1099511627777", true), ("9223372036854775807", true),
+      ("\"5\"", true), ("true", true), ("[1]", true), ("{}", true), ("{\"a\":1}", true), ("-9223372036854775808", true),
+      ("0", false), ("7", false), ("1e3", false), ("-0.0", false), ("null", false), ("1099511627776", false),
+    ] as [(String, Bool)])
+  func impossible(text: String, isImpossible: Bool) {
+    for slot in [JSONPaths.Slot.number(0), .sum(0)] {
+      let paths = JSONPaths([("a", slot)])
+      var probe = JSONProbe()
+      let bytes = Array("{\"a\":\(text)}".utf8)
+      for i in bytes.indices { probe.feed(bytes.span.extracting(i..<(i + 1)), paths) }
+      #expect(probe.isImpossible(0) == isImpossible, "\(slot)")
+      probe.startNextDocument()
+      probe.feed(Array(#"{"a":1}"#.utf8).span, paths)
+      #expect(probe.isImpossible(0) == isImpossible && probe.number(0) != nil, "the next document does not clear it")
+      probe.reset()
+      #expect(!probe.isImpossible(0) && probe.number(0) == nil)
+    }
+  }
+
+  @Test("nothing of a document is left after a reset: sums, counts and numbers begin anew") func resets() {
+    let paths = JSONPaths([("s.[]", .sum(8)), ("c.[]", .count(9)), ("f", .scaled(7, power: 9)), ("n", .number(0))])
+    var used = JSONProbe()
+    used.feed(Array(#"{"s":[100000,5],"c":[1,2,3],"f":1.5,"n":-3}"#.utf8).span, paths)
+    #expect(used.number(8) == 100_005 && used.number(9) == 3 && used.number(7) == 1_500_000_000)
+    used.reset()
+    for slot in 0..<JSONProbe.numbersMax {
+      #expect(used.number(slot) == nil && used.kind(slot) == .absent && !used.isImpossible(slot))
+    }
+    used.feed(Array(#"{"s":[10],"c":[1]}"#.utf8).span, paths)
+    #expect(used.number(8) == 10 && used.number(9) == 1 && used.number(7) == nil)
+  }
 
   @Test("a string longer than the room for it is absent and says so") func truncated() {
     let p = probe(Array("{\"model\":\"\(String(repeating: "m", count: 129))\"}".utf8))
