@@ -4,7 +4,7 @@ import asyncio, json
 
 import money_answers
 import pytest
-from conftest import wait_until
+from conftest import Gateway, post, raw, split, wait_until
 from extremes import KINDS, Sent, Started, Template
 from load import EFFORT, Lane, answers, cases_of, seeded, timeout_of  # noqa: F401: a fixture
 from money_answers import written
@@ -98,3 +98,19 @@ def test_nothing_of_one_request_is_in_the_record_of_the_next(running, tmp_path, 
     with capsys.disabled():
         print(f"\npairs: {len(order)} requests of {len(alone)} kinds one after the other on one connection and loop, {len(wrong)} kinds of difference")
     assert not wrong, "\n".join(wrong.values())
+
+
+def test_a_body_that_ends_inside_a_character_spoils_nobody_elses(running, answers):
+    """Bodies of one tenant that no parser takes, then one of another's with characters beyond ASCII, on the same loop."""
+    gw = running(Gateway)
+    gw.stop()
+    gw = running(lambda: Started(gw.data, 1))
+    gw.cli("provider", "add", "openai", "--base-url", answers.url)
+    gw.cli("provider-key", "add", "openai", input="made-up-key-of-nobody-0000000000\n")
+    hostile, honest = (gw.key("--provider", "*", "--model", "gpt-*") for _ in range(2))
+    answers.put(1, b"{}")
+    good = '{"model":"gpt-4o-mini","input":"case 1: \u00e9\U0001f600 \\\\ \\" /"}'.encode()
+    for bad in (b'{"x":"\xf0', b'{"x":"\xf0\x9f\x98', b'{"model":"gpt-4\xed\xa0\x80"}', b'{"x":"\\ud83d', b'{"x":"\\', b'{"x":12', b'{"x":{"model":"gpt-5', b'[[[[', b'{"model":"gpt-4o-mini","model":', b'\xef\xbb', b'{"x":tr', b"\xff\xfe{"):
+        for _ in range(2):
+            raw(gw.port, post("/openai/v1/responses", hostile, bad))
+            assert split(raw(gw.port, post("/openai/v1/responses", honest, good)))[0] == 200, bad
