@@ -54,9 +54,9 @@ public struct AlertChannel: Hashable, Sendable, Codable {
   public func origin() throws(Fault) -> String {
     if kind == .command { return "hooks/\(place)" }
     if kind == .email { return place }
-    let scheme = place.hasPrefix("http://") ? 7 : 8
-    let end = place.dropFirst(scheme).firstIndex { $0 == "/" || $0 == "?" } ?? place.endIndex
-    return try BaseURL(String(place[..<end])).origin
+    let address = try WebAddress(place)
+    try address.requireSecrecy()
+    return address.origin
   }
 
   public func takes(_ act: String, _ severity: Severity) -> Bool {
@@ -75,12 +75,7 @@ public struct AlertChannel: Hashable, Sendable, Codable {
         throw Fault(.invalidInput, "a command is the name of a program in the hooks folder, without a path")
       }
     case .email:
-      let rest = place.hasPrefix("smtp://") ? place.dropFirst(7) : place.hasPrefix("smtps://") ? place.dropFirst(8) : ""
-      guard !rest.isEmpty, !rest.contains("/"), !rest.contains("@") else {
-        throw Fault(
-          .invalidInput, "that is no mail server", hint: "write it as smtp://mail.example.com:587 or smtps://mail.example.com:465"
-        )
-      }
+      _ = try Self.mailHost(place)
       guard let from, Self.isAddress(from), let to, (1...20).contains(to.count), to.allSatisfy(Self.isAddress) else {
         throw Fault(.invalidInput, "e-mail needs an address that it is from, and 1 to 20 that it goes to")
       }
@@ -99,6 +94,15 @@ public struct AlertChannel: Hashable, Sendable, Codable {
       guard (60...86_400).contains(escalation.seconds) else {
         throw Fault(.invalidInput, "alerts escalate after 60 to 86400 seconds")
       }
+    }
+  }
+
+  /// The host of `smtp://host:587` or `smtps://host:465`, read as strictly as that of any other URL; throws `.invalidInput`.
+  public static func mailHost(_ server: String) throws(Fault) -> String {
+    let rest = server.hasPrefix("smtp://") ? server.dropFirst(7) : server.hasPrefix("smtps://") ? server.dropFirst(8) : ""
+    do { return try WebAddress.authority(rest, defaultPort: 25).host } catch {
+      throw Fault(
+        .invalidInput, "that is no mail server", hint: "write it as smtp://mail.example.com:587 or smtps://mail.example.com:465")
     }
   }
 

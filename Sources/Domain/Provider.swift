@@ -40,7 +40,7 @@ public struct Provider: Equatable, Sendable, Codable {
   }
 }
 
-/// An upstream base URL, taken apart once: `https://host[:port][/prefix]`.
+/// An upstream base URL, taken apart once: `https://host[:port][/prefix]`, read as `WebAddress` reads it. In the clear to loopback only.
 public struct BaseURL: Equatable, Sendable {
   public let secure: Bool
   /// Lower-case ASCII host name, IPv4 address, or IPv6 address without brackets.
@@ -51,62 +51,18 @@ public struct BaseURL: Equatable, Sendable {
 
   /// Throws `.invalidInput` with a sentence that says what is wrong.
   public init(_ text: String) throws(Fault) {
-    let (scheme, rest): (Bool, Substring)
-    if text.hasPrefix("https://") {
-      (scheme, rest) = (true, text.dropFirst(8))
-    } else if text.hasPrefix("http://") {
-      (scheme, rest) = (false, text.dropFirst(7))
-    } else {
-      throw Fault(.invalidInput, "the base URL has no scheme", hint: "start it with https:// (or http:// for a local server)")
-    }
-    let slash = rest.utf8.firstIndex(of: 47) ?? rest.endIndex
-    var path = rest[slash...]
-    while path.utf8.last == 47 { path = path.dropLast() }
-    guard path.utf8.allSatisfy({ $0 > 32 && $0 < 127 && $0 != 63 && $0 != 35 && $0 != 92 && $0 != 37 }),
-      !path.split(separator: "/").contains(where: { $0 == "." || $0 == ".." })
-    else {
+    let address = try WebAddress(text)
+    guard address.query == nil, !address.path.utf8.contains(37) else {
       throw Fault(.invalidInput, "the path of the base URL cannot be used", hint: "use plain ASCII without query, fragment or %")
     }
-    (host, port) = try Self.authority(rest[..<slash], defaultPort: scheme ? 443 : 80)
-    secure = scheme
+    try address.requireSecrecy()
+    (secure, host, port) = (address.secure, address.host, address.port)
+    var path = address.path[...]
+    while path.utf8.last == 47 { path = path.dropLast() }
     prefix = String(path)
-    guard secure || isLoopback else {
-      throw Fault(
-        .invalidInput, "a key must not travel in the clear to \(host)", hint: "use https://; http:// is for loopback only")
-    }
   }
 
-  private static func authority(_ text: Substring, defaultPort: UInt16) throws(Fault) -> (String, UInt16) {
-    let bad = Fault(.invalidInput, "the host of the base URL cannot be used", hint: "write it as host or host:port, in ASCII")
-    var hostPart = text
-    var port = defaultPort
-    let isBracketed = text.utf8.first == 91
-    if let colon = text.utf8.lastIndex(of: 58), !isBracketed || text.utf8[..<colon].last == 93 {
-      let digits = Array(text.utf8[text.utf8.index(after: colon)...])
-      guard let number = ASCII.decimal(digits.span), (1...65535).contains(number) else { throw bad }
-      port = UInt16(number)
-      hostPart = text[..<colon]
-    }
-    if isBracketed {
-      guard hostPart.utf8.last == 93 else { throw bad }
-      hostPart = hostPart.dropFirst().dropLast()
-      guard !hostPart.isEmpty, hostPart.utf8.allSatisfy({ ASCII.hexadecimal($0) != nil || $0 == 58 || $0 == 46 }) else {
-        throw bad
-      }
-    } else {
-      let allowed = hostPart.utf8.allSatisfy { ASCII.isDigit($0) || ASCII.isLetter($0) || $0 == 45 || $0 == 46 }
-      guard allowed, (1...253).contains(hostPart.utf8.count), hostPart.utf8.first != 46, hostPart.utf8.last != 46 else {
-        throw bad
-      }
-    }
-    return (hostPart.lowercased(), port)
-  }
-
-  public var isLoopback: Bool {
-    if host == "localhost" || host == "::1" { return true }
-    let parts = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
-    return parts.count == 4 && !parts.contains(nil) && parts[0] == 127
-  }
+  public var isLoopback: Bool { WebAddress.isLoopback(host) }
 
   /// `host` or `host:port`, as the Host header has it.
   public var hostHeader: String {

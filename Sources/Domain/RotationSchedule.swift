@@ -102,11 +102,10 @@ public struct Destination: Hashable, Sendable, Codable {
     }
   }
 
-  private static func base(_ url: String) throws(Fault) -> BaseURL {
-    // Only the origin counts here: paths of webhooks may have a query.
-    let scheme = url.hasPrefix("http://") ? 7 : 8
-    let end = url.dropFirst(scheme).firstIndex { $0 == "/" || $0 == "?" } ?? url.endIndex
-    return try BaseURL(String(url[..<end]))
+  private static func base(_ url: String) throws(Fault) -> WebAddress {
+    let address = try WebAddress(url)
+    try address.requireSecrecy()
+    return address
   }
 
   /// Throws `.invalidInput` for what is missing or means nothing.

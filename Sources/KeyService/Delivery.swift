@@ -123,18 +123,17 @@ enum AmazonCall {
     guard parts.count >= 2, parts[0].count >= 8 else {
       throw Fault(.invalidInput, "a credential of AWS is an access key ID and a secret access key, with a colon between")
     }
-    let scheme = url.hasPrefix("http://") ? 7 : 8
-    let rest = url.dropFirst(scheme)
-    let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-    let base = try BaseURL(String(url[..<slash]))
+    let address = try WebAddress(url)
+    try address.requireSecrecy()
     let stamp = AmazonSignature.stamp(now)
     var signed: [(name: [UInt8], value: [UInt8])] = headers.map { (Array($0.name.utf8), Array($0.value.utf8)) }
     signed.append((Array("x-amz-date".utf8), stamp))
     if parts.count == 3 { signed.append((Array("x-amz-security-token".utf8), Array(parts[2]))) }
     let signer = AmazonSignature(region: region, service: service, accessKey: Array(parts[0]))
     let request = AmazonSignature.Request(
-      method: Array("POST".utf8), path: Array(rest[slash...].utf8), query: [],
-      headers: signed + [(Array("host".utf8), Array(base.hostHeader.utf8))], payloadHash: AmazonSignature.hash(body.span))
+      method: Array("POST".utf8), path: Array((address.path.isEmpty ? "/" : address.path).utf8),
+      query: Array((address.query ?? "").utf8),
+      headers: signed + [(Array("host".utf8), Array(address.hostHeader.utf8))], payloadHash: AmazonSignature.hash(body.span))
     let secret = Array(parts[1])
     let authorization = signer.authorization(request, stamp: stamp, secret: secret.span)
     var sent = signed.map { (name: String(decoding: $0.name, as: UTF8.self), value: $0.value) }

@@ -82,9 +82,9 @@ extension KeyService {
 
   /// Of a URL with a path and a query.
   static func origin(_ url: String) throws(Fault) -> String {
-    let scheme = url.hasPrefix("http://") ? 7 : 8
-    let end = url.dropFirst(scheme).firstIndex { $0 == "/" || $0 == "?" } ?? url.endIndex
-    return try BaseURL(String(url[..<end])).origin
+    let address = try WebAddress(url)
+    try address.requireSecrecy()
+    return address.origin
   }
 
   private func adminCredential(_ id: RecordID, _ plan: RotationPlan, _ connector: RotationConnector, _ vault: Vault) throws(Fault)

@@ -54,6 +54,20 @@ public struct NetworkAddress: Hashable, Sendable, Codable, CustomStringConvertib
     return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
+  /// IPv6 as the URL Standard writes it: lower case, the first longest run of two zeros or more left out, and never dots.
+  var standardText: String {
+    let groups = (0..<8).map { i in UInt16(truncatingIfNeeded: (i < 4 ? high : low) >> UInt64(48 - i % 4 * 16)) }
+    var (longest, i) = (0..<0, 0)
+    while i < 8 {
+      var end = i
+      while end < 8, groups[end] == 0 { end += 1 }
+      if end - i > max(longest.count, 1) { longest = i..<end }
+      i = max(end, i + 1)
+    }
+    func text(_ groups: ArraySlice<UInt16>) -> String { groups.map { String($0, radix: 16) }.joined(separator: ":") }
+    return longest.isEmpty ? text(groups[...]) : "\(text(groups[..<longest.lowerBound]))::\(text(groups[longest.upperBound...]))"
+  }
+
   /// The network around it that counts as one place: the /24 of an IPv4 address, the /48 of an IPv6 address.
   public var neighbourhood: NetworkAddress {
     isV4 ? NetworkAddress(high: 0, low: low & ~0xFF) : NetworkAddress(high: high & ~0xFFFF, low: 0)
@@ -61,6 +75,8 @@ public struct NetworkAddress: Hashable, Sendable, Codable, CustomStringConvertib
 }
 
 /// A run of addresses in CIDR form: `10.0.0.0/8`, `2001:db8::/32`; an address alone is a run of one.
+///
+/// IPv4 and IPv6 are worlds apart: `::/0` has no IPv4 address in it. `::ffff:10.0.0.0/104` is another spelling of `10.0.0.0/8`.
 public struct Network: Hashable, Sendable {
   private let base: NetworkAddress
   /// Leading bits that count, of 128.
@@ -81,9 +97,12 @@ public struct Network: Hashable, Sendable {
     guard Self.masked(base, bits) == base else { return nil }
   }
 
-  public func contains(_ address: NetworkAddress) -> Bool { Self.masked(address, bits) == base }
+  /// A shorter prefix of the mapped form would be IPv6 with all of IPv4 in it; such text has bits set behind it and is refused.
+  private var isV4: Bool { base.isV4 && bits >= 96 }
 
-  public func contains(_ other: Network) -> Bool { other.bits >= bits && contains(other.base) }
+  public func contains(_ address: NetworkAddress) -> Bool { address.isV4 == isV4 && Self.masked(address, bits) == base }
+
+  public func contains(_ other: Network) -> Bool { other.isV4 == isV4 && other.bits >= bits && contains(other.base) }
 
   private static func masked(_ a: NetworkAddress, _ bits: Int) -> NetworkAddress {
     let high: UInt64 = bits >= 64 ? .max : bits == 0 ? 0 : .max << UInt64(64 - bits)

@@ -98,6 +98,10 @@ public final class NameResolver: @unchecked Sendable {
   /// The addresses of `host`; empty when there are none or the look-up failed.
   public func addresses(host: String, port: UInt16) async -> [SocketAddress] {
     if let address = SocketAddress(host: host, port: port) { return [address] }
+    // This machine by definition (RFC 6761 section 6.3), whatever a hosts file or a name server says; and nothing that a resolver
+    // would take for an address of its own reading.
+    if host == "localhost" { return ["127.0.0.1", "::1"].compactMap { SocketAddress(host: $0, port: port) } }
+    if WebAddress.endsInNumber(host) { return [] }
     let key = "\(host):\(port)"
     if let known = state.withLock({ $0.answers[key] }), monotonicNanoseconds() - known.at < Self.answerLifetimeNanoseconds {
       return known.addresses

@@ -24,10 +24,7 @@ public struct ProxySettings: Sendable {
     } else {
       basicCredentials = nil
     }
-    guard let colon = rest.lastIndex(of: ":"), let port = UInt16(rest[rest.index(after: colon)...]), colon > rest.startIndex
-    else { throw bad }
-    host = String(rest[..<colon].drop(while: { $0 == "[" }).prefix(while: { $0 != "]" }))
-    self.port = port
+    do { (host, port) = try WebAddress.authority(rest, defaultPort: nil) } catch { throw bad }
     exceptions = (environment["NO_PROXY"] ?? environment["no_proxy"] ?? "").split(separator: ",").map {
       $0.lowercased().filter { $0 != " " }
     }

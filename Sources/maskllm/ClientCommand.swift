@@ -30,7 +30,7 @@ enum ClientCommand {
       throw Fault(.notFound, "there is no provider '\(name)'", hint: "see 'maskllm provider list'")
     }
     let base = arguments.value("url") ?? "http://127.0.0.1:\(ServerSettings.portDefault)"
-    guard base.hasPrefix("http://") || base.hasPrefix("https://"), !base.hasSuffix("/") else {
+    guard let address = try? WebAddress(base), address.query == nil, !base.hasSuffix("/") else {
       throw Fault(
         .invalidInput, "'\(base)' is no address of a gateway", hint: "write it as https://llm.example.com, without a last slash")
     }

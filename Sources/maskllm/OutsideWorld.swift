@@ -24,12 +24,11 @@ struct OutsideWorld: Outside {
   static let answerMax = 1 << 20
 
   func call(_ request: OutboundRequest) async throws(Fault) -> OutboundAnswer {
-    guard let scheme = request.url.firstRange(of: "://") else { throw Fault(.invalidInput, "that is no URL") }
-    let slash = request.url[scheme.upperBound...].firstIndex { $0 == "/" || $0 == "?" } ?? request.url.endIndex
-    let origin = try BaseURL(String(request.url[..<slash]))
-    let target = request.url[slash...]
+    // Whoever made the URL up has put it together of parts: it is read anew, and what is connected to is what was read.
+    let origin = try WebAddress(request.url)
+    try origin.requireSecrecy()
     var message = ByteBuffer(capacity: 4096)
-    message.append("\(request.method) \(target.hasPrefix("/") ? "" : "/")\(target) HTTP/1.1\r\nHost: \(origin.hostHeader)\r\n")
+    message.append("\(request.method) \(origin.target) HTTP/1.1\r\nHost: \(origin.hostHeader)\r\n")
     for (name, value) in request.headers {
       guard value.allSatisfy({ $0 >= 32 && $0 != 127 }),
         name.utf8.allSatisfy({ ASCII.isLetter($0) || ASCII.isDigit($0) || $0 == 45 })
@@ -125,8 +124,7 @@ struct OutsideWorld: Outside {
 
   func mail(_ message: MailMessage) async throws(Fault) {
     // Passwords do not travel in the clear, nor do alerts, but to this machine.
-    let host = message.server.drop { $0 != "/" }.dropFirst(2)
-    let isHere = host.hasPrefix("127.") || host.hasPrefix("localhost:") || host.hasPrefix("[::1]")
+    let isHere = WebAddress.isLoopback(try AlertChannel.mailHost(message.server))
     let result = await elsewhere { () throws(Fault) -> Void in
       try MailCall.send(
         message.text, from: message.from, to: message.to, server: message.server, mustEncrypt: !isHere || message.user != nil,

@@ -18,7 +18,7 @@ enum RunCommands {
 
   private static func base(_ arguments: Arguments) throws(Fault) -> String {
     let text = arguments.value("url") ?? Files.environment("MASKLLM_URL") ?? "http://127.0.0.1:\(ServerSettings.portDefault)"
-    guard text.hasPrefix("http://") || text.hasPrefix("https://"), !text.hasSuffix("/") else {
+    guard let address = try? WebAddress(text), address.query == nil, !text.hasSuffix("/") else {
       throw Fault(.invalidInput, "that is no address of a gateway", hint: "write it as http://127.0.0.1:8780")
     }
     return text

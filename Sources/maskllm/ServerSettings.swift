@@ -95,8 +95,7 @@ struct ServerSettings {
     gateway.resolvers = try networks(s.text("resolver.networks"), "resolver.networks")
     if let text = s.text("public_url") {
       // In the clear is for whoever runs it to choose: no key of a provider goes there.
-      let secure = text.hasPrefix("http://") ? "https://" + text.dropFirst(7) : text
-      guard !text.hasSuffix("/"), (try? BaseURL(secure)) != nil else {
+      guard !text.hasSuffix("/"), let address = try? WebAddress(text), address.query == nil else {
         throw Fault(.invalidInput, "'public_url' is no address of a gateway", hint: "write it as https://llm.example.com")
       }
       gateway.publicURL = Array(text.utf8)

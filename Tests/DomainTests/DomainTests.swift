@@ -90,7 +90,8 @@ struct BaseURLTests {
       "https://x.com/%2e%2e", "https://①②⑦.0.0.1", "https://evil.test\\@127.0.0.1/", "https://x.com:0", "https://x.com:99999",
       "https://x.com:+80",
       "https://.x.com", "https://x.com.", "http://api.openai.com", "http://127.0.0.1.evil.test", "http://0x7f.1",
-      "https://x y.com", "https://[::1", "https://[zz]",
+      "https://x y.com", "https://[::1", "https://[zz]", "http://0127.0.0.1:8088", "http://2130706433", "https://0x7f000001",
+      "https://127.1", "https://256.256.256.256", "https://foo.0x4", "https://[:::]", "https://x.com/{a}", "https://x.com/<a>",
     ])
   func refused(text: String) { #expect(throws: Fault(.invalidInput, "")) { _ = try BaseURL(text) } }
 

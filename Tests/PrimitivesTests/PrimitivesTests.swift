@@ -111,7 +111,11 @@ struct NetworkTests {
       ("0.0.0.0/0", "2001:db8::1", false),
       ("192.0.2.7", "192.0.2.7", true), ("192.0.2.7", "192.0.2.8", false), ("192.0.2.128/25", "192.0.2.127", false),
       ("192.0.2.128/25", "192.0.2.128", true),
-      ("2001:db8::/32", "2001:db8:ffff::1", true), ("2001:db8::/32", "2001:db9::", false), ("::/0", "10.0.0.1", true),
+      ("2001:db8::/32", "2001:db8:ffff::1", true), ("2001:db8::/32", "2001:db9::", false), ("::/0", "10.0.0.1", false),
+      ("::/8", "10.0.0.1", false),
+      ("::/8", "::ffff:10.0.0.1", false), ("::/8", "::1", true), ("::fffe:0:0/95", "10.0.0.1", false),
+      ("::ffff:0:0/96", "10.0.0.1", true),
+      ("::ffff:0:0/96", "::fffe:0:1", false), ("0.0.0.0/0", "::a00:1", false), ("::/0", "2001:db8::1", true),
       ("::1", "::1", true), ("::1", "::2", false),
       ("10.0.0.0/8", "::ffff:10.1.2.3", true), ("::ffff:10.0.0.0/104", "10.1.2.3", true),
       ("2001:db8::/65", "2001:db8::8000:0:0:0", false),
@@ -125,9 +129,19 @@ struct NetworkTests {
     arguments: [
       "", "10", "10.1", "010.0.0.1", "0x0a.0.0.0/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8/8", "10.0.0.0/+8", "10.0.0.1/8",
       "2001:db8::1/32", "::/129", "fe80::1%eth0",
-      "localhost", "10.0.0.0 /8", "1.2.3.4.5", "①.0.0.1",
+      "::ffff:0:0/95", "localhost", "10.0.0.0 /8", "1.2.3.4.5", "①.0.0.1",
     ])
   func refused(text: String) { #expect(Network(text) == nil) }
+}
+
+struct NetworkContainmentTests {
+  @Test("a network of one kind holds none of the other, however short its prefix")
+  func kinds() throws {
+    let (all4, all6) = (try #require(Network("0.0.0.0/0")), try #require(Network("::/0")))
+    let mapped = try #require(Network("::ffff:0:0/96"))
+    #expect(
+      !all6.contains(all4) && !all4.contains(all6) && all4.contains(mapped) && mapped.contains(all4) && !all6.contains(mapped))
+  }
 }
 
 struct HTTPDateTests {

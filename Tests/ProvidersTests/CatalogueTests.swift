@@ -33,7 +33,7 @@ struct CatalogueTests {
       ("key: query:a=b", "'key' is one of"),
       ("errors: xml", "line 2: 'errors' is one of"),
       ("base_url: http://api.example.com", "line 2: a key must not travel in the clear"),
-      ("base_url: ftp://x", "line 2: the base URL has no scheme"), ("nope: 1", "line 2: there is no 'nope'"),
+      ("base_url: ftp://x", "line 2: the URL has no scheme"), ("nope: 1", "line 2: there is no 'nope'"),
       ("prefixes: v1", "'prefixes' are paths"), ("prefixes: /v1/", "'prefixes' are paths"),
       ("usage_option: always", "can only be never"), ("rate_limits: 'x:y'", "line 2: 'rate_limits' are"),
       ("bad_key: error", "'bad_key' is a status, a place"), ("bad_key: a..b c", "'bad_key' is a status, a place"),
