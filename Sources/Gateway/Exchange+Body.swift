@@ -21,18 +21,23 @@ extension Exchange {
         }
       }
     }
-    if work.references.hasFound { try await checkReferences() }
+    work.references.finish()
+    if work.references.isToCheck { try await checkReferences() }
     guard readsBody else { return try recheck() }
     let boundary = formBoundary
-    let named = work.reader.resolveModel(
-      pathModel: model, body: client.outbound.readable, boundary: boundary.span, mayBeAbsent: endpoint!.isFree)
-    guard let named else { throw .refused(Refusal.modelUnclear.answer, .refused) }
-    model = named
+    do throws(Unclear) {
+      let named = try work.reader.resolveModels(
+        endpoint!, of: upstream!.entry, mediaType, pathModel: model, body: client.outbound.readable, boundary: boundary.span)
+      (model, otherModels) = (named.own, named.others)
+    } catch { throw .refused(Answers.unclear(error), .refused) }
     // Much may have changed while the body arrived: the decision is made on what is in force now.
     try recheck()
     let key = try position()
     do throws(Refusal) {
-      if shard.snapshot.restrictsModels(key: key) { try shard.snapshot.decide(key: key, model: model.span) }
+      if shard.snapshot.restrictsModels(key: key) {
+        try shard.snapshot.decide(key: key, model: model.span)
+        for other in otherModels { try shard.snapshot.decide(key: key, model: other.span) }
+      }
     } catch { throw .refused(error.answer, .refused) }
   }
 
@@ -124,7 +129,7 @@ extension Exchange {
   private mutating func boundOutput(_ key: Int, _ client: borrowing ServerConnection) throws(Ending) -> Bool {
     do throws(Refusal) {
       let (bound, wasSaid) = try shard.snapshot.bound(
-        key: key, endpoint: endpoint!, provider: providerIndex, model: model.span, reader: work.reader,
+        key: key, endpoint: endpoint!, provider: providerIndex, model: model.span, others: otherModels, reader: work.reader,
         body: client.outbound.readable,
         isForm: !formBoundary.isEmpty)
       self.bound = bound
@@ -214,6 +219,12 @@ extension Exchange {
     if price == nil, let provider = shard.snapshot.upstream(named: name.span) {
       let named = model.isEmpty ? work.reader.model : model
       price = shard.snapshot.price(provider: provider.index, model: named.span)
+    }
+    if !otherModels.isEmpty, let provider = shard.snapshot.upstream(named: name.span),
+      let told = shard.snapshot.price(provider: provider.index, model: work.meter.model.span)
+    {
+      // Of several models that were named, the one that has answered.
+      price = told
     }
     record.usage = usage
     // What the provider says it costs is what it costs.

@@ -41,6 +41,12 @@ extension Exchange {
 
   /// The same for all objects that were found in the body since the last time. What was found is not sent on before.
   mutating func checkReferences() async throws(Ending) {
+    // In another encoding the same text would have other bytes. A file's own bytes are nobody's text.
+    let isText =
+      mediaType.kind == .json || mediaType.kind == .urlEncoded || (mediaType.kind == .absent && endpoint!.kind != .files)
+    if work.references.isWide, isText {
+      throw .refused(Answers.unclear(Unclear(.wide)), .refused)
+    }
     guard let ids = work.references.take() else { throw .refused(Refusal.objectNotFound.answer, .refused) }
     for id in ids { try await checkOwner(id) }
   }

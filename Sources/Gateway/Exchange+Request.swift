@@ -45,29 +45,34 @@ extension Exchange {
     let path = target.extracting(parts.path)
     let isSocket = WebSocketHandshake.isAsked(client.head, bytes)
     guard let found = named.entry.endpoint(client.head.method, path, isSocket: isSocket) else {
-      throw .refused(Refusal.endpointNotAllowed.answer, .refused)
+      throw .refused(Answers.endpointNotAllowed(path), .refused)
     }
     let endpoint = found.endpoint
     self.endpoint = endpoint
     objectID = Self.objectID(found, path, named.entry)
     if endpoint.method != .get { work.references.expect(named.entry.objects) }
+    if !named.entry.objects.isEmpty { queryObjects = GatewayTarget.references(target.extracting(parts.query)) }
+    let query = target.extracting(parts.query)
+    guard !GatewayTarget.hasOverride(query) else {
+      throw refused(HTTPError(400, "a parameter of the query carries a credential, or makes another request of it"))
+    }
+    if isSocket {
+      do throws(Unclear) { try startSession(endpoint, query, index) } catch { throw .refused(Answers.unclear(error), .refused) }
+    }
     let position: Int
     do throws(Refusal) {
-      if isSocket { try startSession(endpoint, target.extracting(parts.query), index) }
-      if endpoint.namesModelInPath { model = ModelName.decoded(path.extracting(found.model)) }
+      if endpoint.namesModelInPath { model = PathName.decoded(path.extracting(found.model)) }
       position = try snapshot.decide(
         key: index, upstream: named, from: address, at: record.start, endpoint: endpoint.kind,
-        method: client.head.method.name.span, path: path, pathModel: model, pick: id.number)
-      if snapshot.readsBody(key: index), !isSocket {
-        // A second place to name a model would make two readings possible.
-        guard !GatewayTarget.namesModel(target.extracting(parts.query)) else { throw .modelUnclear }
-        readsBody = endpoint.method == .post && endpoint.namesModel
-      }
+        method: client.head.method.name.span, path: path, name: found.model, pathModel: model, pick: id.number)
     } catch { throw .refused(error.answer, .refused) }
-    choose(named.credentials[position])
-    if let encoding = client.head.value(of: .contentEncoding), !bytes.extracting(encoding.range).equalsIgnoringCase("identity") {
-      throw .refused(Refusal.encodedBody.answer, .refused)
+    if snapshot.readsBody(key: index), !isSocket {
+      // A second place to name a model would make two readings possible.
+      if let name = GatewayTarget.modelParameter(query) { throw .refused(Answers.unclear(Unclear(.query, name)), .refused) }
+      readsBody = endpoint.method == .post && endpoint.namesModel
     }
+    choose(named.credentials[position])
+    try readContentFields(client)
     do throws(Denial) { try work.charges.admit(snapshot, key: index, now: started) } catch { throw refused(error) }
     bodyMax = min(shard.limits.bodyMax, snapshot.bodyBytesMax(key: index))
     if case .length(let n) = client.head.framing, n > bodyMax { throw .refused(Refusal.bodyTooLarge.answer, .refused) }
@@ -90,6 +95,8 @@ extension Exchange {
     addressForClients = addressForClients(client)
     place = shard.place(of: upstream!)
     let (place, credential, isSession) = (upstream!.places[place], credential!, session != nil)
+    let fields: UpstreamFields
+    do throws(HTTPError) { fields = try UpstreamFields(client.head, client.inbound.readable) } catch { throw refused(error) }
     client.relay.clear()
     client.writeRelayHead { (bytes, head, relay) in
       relay.append(head.method.name)
@@ -107,7 +114,7 @@ extension Exchange {
       }
       relay.append(" HTTP/1.1\r\n")
       relay.append(place.hostLine)
-      for field in head.fields where Self.passesUpstream(field.kind) {
+      for field in head.fields where fields.passes(field, bytes) {
         relay.append(bytes.extracting(field.name.range))
         relay.append(": ")
         relay.append(bytes.extracting(field.value.range))
@@ -117,16 +124,47 @@ extension Exchange {
       // Compressed answers would hide their usage.
       relay.append("Accept-Encoding: identity\r\n")
     }
-    readContentType(client)
+    prepareBody(client)
     prepareSignature(client)
     if mayResend(client) { resend = (client.relay.copy(), []) }
     client.startBody()
   }
 
-  private mutating func readContentType(_ client: borrowing ServerConnection) {
+  /// What the body is and how it is written. Said twice, or in another coding, it could be read as something else than what is checked.
+  private mutating func readContentFields(_ client: borrowing ServerConnection) throws(Ending) {
+    let bytes = client.inbound.readable
+    var hasType = false
+    for field in client.head.fields {
+      switch field.kind {
+      case .contentType:
+        guard !hasType else { throw refused(HTTPError(400, "Content-Type is said twice")) }
+        hasType = true
+        mediaType = MediaType(bytes.extracting(field.value.range))
+      case .contentEncoding:
+        guard bytes.extracting(field.value.range).equalsIgnoringCase("identity") else {
+          throw .refused(Refusal.encodedBody.answer, .refused)
+        }
+      default: break
+      }
+    }
+    // Where IDs of objects are looked for, the body has to be what it looks like.
+    guard work.references.isOn else { return }
+    guard mediaType.isUTF8 else { throw .refused(Answers.unclear(Unclear(.charset)), .refused) }
+    var isReadable = mediaType.isClear
+    if mediaType.kind == .form, let type = client.head.value(of: .contentType) {
+      isReadable = isReadable && MultipartForm.boundary(contentType: bytes.extracting(type.range)) != nil
+    }
+    guard isReadable else { throw .refused(Answers.unclear(Unclear(.contentType)), .refused) }
+  }
+
+  private mutating func prepareBody(_ client: borrowing ServerConnection) {
     guard let type = client.head.value(of: .contentType) else { return }
     let value = client.inbound.readable.extracting(type.range)
-    work.reader.isJSON = UsageMeter.format(contentType: value) == .json
+    if mediaType.kind == .urlEncoded { work.references.expectForm(Span()) }
+    if mediaType.kind == .form, let boundary = MultipartForm.boundary(contentType: value) {
+      work.references.expectForm(value.extracting(boundary))
+    }
+    work.reader.isJSON = mediaType.kind == .json
     if work.reader.isJSON, endpoint!.generates, endpoint!.dialect == .openaiChat, upstream!.entry.asksForUsage,
       case .length(let n) = client.head.framing, n <= Self.usageBodyMax
     {
@@ -205,15 +243,6 @@ extension Exchange {
     relay.append("\r\n")
   }
 
-  /// What of the client's head goes on: not the hop's own fields, not framing, no credential of any kind, nothing that names
-  /// an account of the client's or where it came from.
-  private static func passesUpstream(_ kind: FieldKind) -> Bool {
-    switch kind {
-    case .other, .contentType, .anthropicVersion, .requestID, .trace: true
-    default: false
-    }
-  }
-
   /// A connection to the provider.
   mutating func connect(_ pool: ClientPool, _ client: borrowing ServerConnection) async throws(Ending) -> ClientConnection {
     client.socket.watch(.hangup)
@@ -249,7 +278,8 @@ extension Exchange {
     let isChunked = client.head.framing == .chunked
     while true {
       let isRead = try takeContent(&client, isChunked: isChunked, atMost: 64 * 1024)
-      if work.references.hasFound { try await checkReferences() }
+      if isRead { work.references.finish() }
+      if work.references.isToCheck { try await checkReferences() }
       if !client.relay.isEmpty, try await !write(&client, connection) { return }
       if isRead { break }
       if client.hasContentWaiting { continue }

@@ -245,7 +245,7 @@ extension Exchange {
       for field in head.fields { work.meter.note(field: bytes.extracting(field.name.range), bytes.extracting(field.value.range)) }
     }
     if head.status < 300 {
-      work.made.expect(endpoint!.effect, format)
+      work.made.expect(endpoint!.effect, format, usesContainers: work.references.usesContainers)
       forgetObject()
     }
     // Only a stream has an event to take out, and only one without a length can be shorter than it was.

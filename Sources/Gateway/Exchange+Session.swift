@@ -18,13 +18,13 @@ extension Exchange {
   }
 
   /// The model that the query names, and whether the client's messages will be read.
-  mutating func startSession(_ endpoint: Endpoint, _ query: Span<UInt8>, _ key: Int) throws(Refusal) {
+  mutating func startSession(_ endpoint: Endpoint, _ query: Span<UInt8>, _ key: Int) throws(Unclear) {
     let restricts = shard.snapshot.restrictsModels(key: key)
+    let named = try GatewayTarget.model(query)
     if endpoint.dialect.namesModelInMessages {
-      guard GatewayTarget.model(query)?.isEmpty == true else { throw .modelUnclear }
+      guard named.isEmpty else { throw Unclear(.query) }
     } else {
-      guard let named = GatewayTarget.model(query) else { throw .modelUnclear }
-      if named.isEmpty, restricts { throw .modelUnclear }
+      if named.isEmpty, restricts { throw Unclear(.absent) }
       model = named
     }
     session = Session(readsMessages: restricts || endpoint.dialect.namesModelInMessages, restrictsModels: restricts)
@@ -182,7 +182,7 @@ extension Exchange {
   /// A whole message of the client's has been read: are the models in it the key's?
   private mutating func readMessage() throws(Ending) {
     defer { session!.models.reset() }
-    guard session!.models.endMessage() else { throw .cut(Refusal.modelUnclear.answer) }
+    guard session!.models.endMessage() else { throw .cut(Answers.unclear(Unclear(.message))) }
     for place in 0..<SessionModels.modelsMax {
       let named = session!.models.model(place)
       guard !named.isEmpty else { continue }
@@ -192,7 +192,7 @@ extension Exchange {
       }
       if model.isEmpty { model = named }
     }
-    guard !model.isEmpty || !endpoint!.dialect.namesModelInMessages else { throw .cut(Refusal.modelUnclear.answer) }
+    guard !model.isEmpty || !endpoint!.dialect.namesModelInMessages else { throw .cut(Answers.unclear(Unclear(.message))) }
     session!.readsMessages = session!.restrictsModels
   }
 

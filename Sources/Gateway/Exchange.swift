@@ -78,6 +78,8 @@ struct Exchange: ~Copyable {
   var toSign: AmazonSignature.Request?
   /// The object at the provider that the path names.
   var objectID: String?
+  /// Those that parameters of the query name.
+  var queryObjects: [String] = []
   /// The position of the only credential that will do.
   var pinned: Int?
   /// The provider key that an upload was begun with which this request goes on with.
@@ -94,6 +96,10 @@ struct Exchange: ~Copyable {
   var session: Session?
   /// Bytes that the client has sent in it.
   var sessionBytes = 0
+  /// What the body says it is.
+  var mediaType = MediaType()
+  /// Models that it names beside its own: fall-backs, those of tools, of the requests of a batch.
+  var otherModels: [JSONText] = []
   /// Of a body that is read as a form.
   var formBoundary: [UInt8] = []
   /// What hides the usage that the client did not ask for.
@@ -156,6 +162,7 @@ struct Exchange: ~Copyable {
     let peer = client.peerAddress()
     var position = try authorize(client, peer: peer)
     if let objectID { try await checkOwner(objectID) }
+    for id in queryObjects { try await checkOwner(id) }
     try writeHead(&client)
     if buffersBody {
       try await readBody(&client)

@@ -1,4 +1,5 @@
 import PolicyEngine
+import Primitives
 import Providers
 import Wire
 
@@ -115,6 +116,48 @@ enum Answers {
     503, "clock_skewed",
     "MaskLLM's clock differs from the provider's, so that its signatures are refused. An administrator has to set the clock.")
   static let stopping = ErrorBody(503, "stopping", "MaskLLM is restarting. Try again in a moment.", mayRetry: true)
+
+  /// What is not clear of the models that a request names.
+  static func unclear(_ unclear: Unclear) -> ErrorBody {
+    var body = ErrorBody(400, Refusal.modelUnclear.code, unclear.sentence)
+    (body.about, body.subject) = ("Name", unclear.subject)
+    return body
+  }
+
+  /// What is wrong with a path that names no endpoint, as far as it shows, and the path.
+  static func endpointNotAllowed(_ path: Span<UInt8>) -> ErrorBody {
+    let message: StaticString
+    var body: ErrorBody
+    if path.firstIndex(of: "//") != nil {
+      message = "The path has an empty part (//). Look at the base URL of your client: it may end with a slash too many."
+    } else if path.firstIndex(of: "/v1/v1") != nil {
+      message = "The path has /v1 twice. Leave it out of the base URL of your client, which adds its own."
+    } else if path.count > 1, path[path.count - 1] == UInt8(ascii: "/") {
+      message = "The path ends with a slash, which providers' endpoints do not."
+    } else if hasHiddenPart(path) {
+      message =
+        "The path has an escaped character or a part of dots that servers read differently. Escape no more than : and @, and / in names that have slashes."
+    } else {
+      message = "MaskLLM does not pass this method and path. Only the provider's model endpoints are passed."
+    }
+    body = ErrorBody(403, Refusal.endpointNotAllowed.code, message)
+    body.about = "Path"
+    for i in path.indices { body.subject.append(path[i]) }
+    return body
+  }
+
+  /// Whether the path has an escape, or a part that is `.` or `..`.
+  private static func hasHiddenPart(_ path: Span<UInt8>) -> Bool {
+    if path.firstIndex(of: UInt8(ascii: "%")) != nil { return true }
+    var start = 0
+    while start < path.count {
+      let end = path.firstIndex(of: UInt8(ascii: "/"), from: start + 1) ?? path.count
+      let part = path.extracting((start + 1)..<end)
+      if part.equals(".") || part.equals("..") { return true }
+      start = end
+    }
+    return false
+  }
 
   static func malformed(_ error: HTTPError) -> ErrorBody { ErrorBody(error.status, "malformed_request", error.reason) }
 }

@@ -79,10 +79,10 @@ final class CompiledPolicy: Sendable {
     return networks.allSatisfy { list in list.contains { $0.contains(address) } }
   }
 
-  func allows(method: Span<UInt8>, path: Span<UInt8>) -> Bool {
+  func allows(method: Span<UInt8>, path: Span<UInt8>, name: Range<Int>) -> Bool {
     for list in paths {
       var isAllowed = false
-      for template in list where template.matches(method, path) { isAllowed = true }
+      for template in list where template.matches(method, path, name: name) { isAllowed = true }
       if !isAllowed { return false }
     }
     return true

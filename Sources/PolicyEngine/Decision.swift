@@ -164,9 +164,10 @@ extension Snapshot {
     guard policies[Int(keys[index].policy)].allowsEveryEndpoint else { throw .endpointNotInScope }
   }
 
-  /// Whether the key at `index` may use `method` on `path` (without query, below the provider's name).
-  public func decide(key index: Int, method: Span<UInt8>, path: Span<UInt8>) throws(Refusal) {
-    guard policies[Int(keys[index].policy)].allows(method: method, path: path) else { throw .pathNotAllowed }
+  /// Whether the key at `index` may use `method` on `path` (without query, below the provider's name), in which a model's name stands at
+  /// `name`.
+  public func decide(key index: Int, method: Span<UInt8>, path: Span<UInt8>, name: Range<Int> = 0..<0) throws(Refusal) {
+    guard policies[Int(keys[index].policy)].allows(method: method, path: path, name: name) else { throw .pathNotAllowed }
   }
 
   public func restrictsPaths(key index: Int) -> Bool { policies[Int(keys[index].policy)].restrictsPaths }
@@ -193,13 +194,14 @@ extension Snapshot {
   /// Every rule that needs no body, in this order. Returns the position of the credential to use.
   public func decide(
     key index: Int, upstream: Upstream, from address: @autoclosure () -> NetworkAddress?, at now: Timestamp,
-    endpoint kind: EndpointClass, method: Span<UInt8>, path: Span<UInt8>, pathModel: JSONText, pick: UInt64 = 0
+    endpoint kind: EndpointClass, method: Span<UInt8>, path: Span<UInt8>, name: Range<Int> = 0..<0, pathModel: JSONText,
+    pick: UInt64 = 0
   ) throws(Refusal) -> Int {
     let position = try decide(key: index, upstream: upstream, pick: pick)
     try decide(key: index, from: address())
     try decide(key: index, at: now)
     try decide(key: index, endpoint: kind)
-    try decide(key: index, method: method, path: path)
+    try decide(key: index, method: method, path: path, name: name)
     if !pathModel.isEmpty { try decide(key: index, model: pathModel.span) }
     return position
   }

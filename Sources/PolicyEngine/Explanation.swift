@@ -99,10 +99,10 @@ extension Snapshot {
     }
     let method = request.method.name
     told.ask("path", "may it use \(method) \(text(path))?") { () throws(Refusal) in
-      try decide(key: index, method: method.span, path: path.span)
+      try decide(key: index, method: method.span, path: path.span, name: found.model)
     }
     var model = JSONText()
-    if endpoint.namesModelInPath { model = ModelName.decoded(path.span.extracting(found.model)) }
+    if endpoint.namesModelInPath { model = PathName.decoded(path.span.extracting(found.model)) }
     if !found.object.isEmpty {
       told.add("object", "it has to be one of the key's own: see 'maskllm object list --key ID'", .skip)
     }
@@ -122,8 +122,8 @@ extension Snapshot {
       }
     }
     let reads = readsBody(key: index)
-    if reads, GatewayTarget.namesModel(request.target.span.extracting(parts.query)) {
-      told.add("model", "the query names a model, too", .refuse(.modelUnclear))
+    if reads, let name = GatewayTarget.modelParameter(request.target.span.extracting(parts.query)) {
+      told.add("model", "the query names a model, too: '\(text([UInt8](copying: name.span)))'", .refuse(.modelUnclear))
     }
     let most = bodyBytesMax(key: index)
     told.add(
@@ -135,25 +135,20 @@ extension Snapshot {
     }
     var reader = RequestReader()
     reader.readAll(endpoint.dialect)
-    reader.isJSON = UsageMeter.format(contentType: request.contentType.span) == .json
+    let type = request.contentType.isEmpty ? MediaType() : MediaType(request.contentType.span)
+    reader.isJSON = type.kind == .json
     reader.feed(request.body.span)
     let boundary =
       reader.isJSON
       ? [] : MultipartForm.boundary(contentType: request.contentType.span).map { Array(request.contentType[$0]) } ?? []
-    guard
-      let model = reader.resolveModel(
-        pathModel: pathModel, body: request.body.span, boundary: boundary.span, mayBeAbsent: endpoint.isFree)
-    else {
-      told.add("model", "the body does not name one model, once, in valid JSON or a strict form", .refuse(.modelUnclear))
-      return
-    }
-    told.model = text([UInt8](copying: model.span))
-    if restrictsModels(key: index) {
-      told.ask("model", "may it name '\(told.model)'?") { () throws(Refusal) in try decide(key: index, model: model.span) }
-    }
+    let resolved = reader.resolved(
+      endpoint, of: upstream.entry, type, pathModel: pathModel, body: request.body.span, boundary: boundary.span)
+    guard let named = explainModels(index, resolved, &told) else { return }
+    let model = named.own
     do throws(Refusal) {
       let (bound, wasSaid) = try self.bound(
-        key: index, endpoint: endpoint, provider: upstream.index, model: model.span, reader: reader, body: request.body.span,
+        key: index, endpoint: endpoint, provider: upstream.index, model: model.span, others: named.others, reader: reader,
+        body: request.body.span,
         isForm: !boundary.isEmpty)
       if let bound {
         let price = bound.price?.price.bound(inputTokens: bound.inputTokens, outputTokens: bound.outputTokens)
@@ -164,6 +159,24 @@ extension Snapshot {
       }
       explainCounting(index, upstream, model, bound, &told)
     } catch { told.add("bound", "what can the request come to?", .refuse(error)) }
+  }
+
+  private func explainModels(_ index: Int, _ resolved: Result<NamedModels, Unclear>, _ told: inout Explanation) -> NamedModels? {
+    switch resolved {
+    case .failure(let unclear):
+      let name = unclear.subject.isEmpty ? "" : " '\(text([UInt8](copying: unclear.subject.span)))'"
+      told.add("model", "\(unclear.sentence)\(name)", .refuse(.modelUnclear))
+      return nil
+    case .success(let named):
+      told.model = text([UInt8](copying: named.own.span))
+      guard restrictsModels(key: index) else { return named }
+      for model in [named.own] + named.others {
+        told.ask("model", "may it name '\(text([UInt8](copying: model.span)))'?") { () throws(Refusal) in
+          try decide(key: index, model: model.span)
+        }
+      }
+      return named
+    }
   }
 
   /// What is at hand now; the ledger may have more.

@@ -30,6 +30,8 @@ public final class CatalogueEntry: Sendable {
   private let patterns: [Endpoint]
   /// What IDs of objects that the provider keeps look like.
   public let objects: ObjectIDs
+  /// Where its requests name models beside `model`.
+  let modelPlaces: ModelPlaces
   public let refusals: RefusalFacts
   /// The header field, in small letters, in which an answer says where an upload goes on.
   public let uploadField: [UInt8]?
@@ -160,6 +162,12 @@ public final class CatalogueEntry: Sendable {
       throw fault(objects?.line ?? root.line, "'objects' are what IDs begin with, as 'file- resp_:30d'")
     }
     self.objects = ids
+    let models = take("models")
+    guard let places = ModelPlaces(models?.text ?? "") else {
+      throw fault(
+        models?.line ?? root.line, "'models' are members that name models, as 'fallbacks metadata.fallbacks -route !preset'")
+    }
+    modelPlaces = places
     let facts = ["rate_limits", "bad_key", "retry_in"].map { (take($0)) }
     guard let refusals = RefusalFacts(fields: facts[0]?.text ?? "", badKey: facts[1]?.text ?? "", wait: facts[2]?.text ?? "")
     else {

@@ -78,7 +78,8 @@ extension Dialect {
   public var namesModelInMessages: Bool { self == .geminiLive }
 }
 
-/// An allow-listed endpoint of a catalogue entry: `POST /models/{model}:generateContent chat gemini`.
+/// An allow-listed endpoint of a catalogue entry: `POST /models/{model}:generateContent chat gemini`. A placeholder is one plain segment;
+/// `{model/}` is a name that may have slashes in it, raw or as `%2F`.
 public struct Endpoint: Sendable {
   public let kind: EndpointClass
   public let dialect: Dialect
@@ -95,11 +96,14 @@ public struct Endpoint: Sendable {
   var path: String { String(decoding: pieces.joined(), as: UTF8.self) }
   /// Which placeholder is the model; nil: none.
   private let modelAt: Int?
+  /// Whether the provider's names of models have slashes in them.
+  private let hasSlashes: Bool
   /// Which placeholder is the ID of an object that the provider keeps; nil: none.
   private let objectAt: Int?
 
   static let placeholder = "{}"
   static let modelPlaceholder = "{model}"
+  static let slashedModelPlaceholder = "{model/}"
   static let objectPlaceholder = "{object}"
 
   /// Where in a path the model and an object's ID stand; empty where they do not.
@@ -110,7 +114,7 @@ public struct Endpoint: Sendable {
 
   /// Whether it does no more than keep, read or end what the provider keeps.
   private var onlyKeeps: Bool {
-    kind == .files || method == .delete
+    kind == .files || method == .delete || ((kind == .batches || kind == .fineTuning) && method == .post && objectAt != nil)
       || (dialect == .opaque && kind.generates && (method == .get || objectAt != nil || effect != .none))
   }
 
@@ -134,10 +138,11 @@ public struct Endpoint: Sendable {
       words[1].utf8.allSatisfy({ $0 > 32 && $0 < 127 && $0 != 63 && $0 != 35 && $0 != 37 })
     else { return nil }
     var (pieces, model, object): ([[UInt8]], Int?, Int?) = ([], nil, nil)
+    hasSlashes = words[1].contains(Self.slashedModelPlaceholder)
     var rest = words[1][...]
     while let open = rest.firstIndex(of: "{"), let close = rest[open...].firstIndex(of: "}") {
       let name = rest[open...close]
-      if name == Self.modelPlaceholder {
+      if name == Self.modelPlaceholder || name == Self.slashedModelPlaceholder {
         guard model == nil else { return nil }
         model = pieces.count
       } else if name == Self.objectPlaceholder {
@@ -188,19 +193,23 @@ public struct Endpoint: Sendable {
       guard path.count >= at + piece.count, path.extracting(at..<(at + piece.count)).equals(piece.span) else { return nil }
       at += piece.count
       guard i + 1 < pieces.count else { return at == path.count ? found : nil }
-      // A placeholder goes on to where the next piece begins; without a slash in between.
+      // A placeholder goes on to where the next piece begins; without a slash in between, unless it may have some.
       let start = at
       let next = pieces[i + 1]
+      let slashes = i == modelAt && hasSlashes
       while at < path.count {
         if !next.isEmpty, path.count >= at + next.count, path.extracting(at..<(at + next.count)).equals(next.span),
           i + 2 < pieces.count || at + next.count == path.count
         {
           break
         }
-        guard path[at] != UInt8(ascii: "/") else { return nil }
+        guard slashes || path[at] != UInt8(ascii: "/") else { return nil }
         at += 1
       }
-      guard ModelName.isPlain(path.extracting(start..<at)) else { return nil }
+      // What stands after a colon is the method to some, so that no name has one where a method follows.
+      guard PathName.isPlain(path.extracting(start..<at), slashes: slashes, colons: next.first != UInt8(ascii: ":")) else {
+        return nil
+      }
       if i == modelAt { found.model = start..<at }
       if i == objectAt { found.object = start..<at }
     }
@@ -216,59 +225,10 @@ public enum ObjectEffect: String, Sendable {
   case makesByID = "makes=id"
   /// The same, as `name`, with the collection in front.
   case makesByName = "makes=name"
+  /// The answer tells the IDs of containers that its tools have made.
+  case makesContainers = "makes=containers"
   /// It is gone afterwards.
   case ends
 
   init?(_ word: String) { self.init(rawValue: word) }
-}
-
-/// A model's name as one path segment.
-public enum ModelName {
-  static let lengthMax = JSONProbe.textMax
-
-  /// Whether a segment means the same to every parser: no slash but `%2F`, no colon in other spelling than `%3A`, no dot segment.
-  static func isPlain(_ segment: Span<UInt8>) -> Bool {
-    guard segment.count > 0, segment.count <= lengthMax else { return false }
-    var dots = 0
-    var i = 0
-    while i < segment.count {
-      let b = segment[i]
-      if b == UInt8(ascii: "%") {
-        guard escaped(segment, at: i) != nil else { return false }
-        i += 3
-        continue
-      }
-      guard ASCII.isLetter(b) || ASCII.isDigit(b) || b == 45 || b == 46 || b == 95 || b == 58 || b == 64 else { return false }
-      if b == 46 { dots += 1 }
-      i += 1
-    }
-    return dots < segment.count
-  }
-
-  /// The byte that `%3A`, `%2F` or `%40` at `i` stands for; nil for every other escape.
-  private static func escaped(_ segment: Span<UInt8>, at i: Int) -> UInt8? {
-    guard i + 2 < segment.count else { return nil }
-    switch (segment[i + 1], ASCII.lower(segment[i + 2])) {
-    case (51, 97): return 58
-    case (50, 102): return 47
-    case (52, 48): return 64
-    default: return nil
-    }
-  }
-
-  /// The name that a plain segment stands for.
-  public static func decoded(_ segment: Span<UInt8>) -> JSONText {
-    var text = JSONText()
-    var i = 0
-    while i < segment.count {
-      if segment[i] == UInt8(ascii: "%"), let b = escaped(segment, at: i) {
-        text.append(b)
-        i += 3
-      } else {
-        text.append(segment[i])
-        i += 1
-      }
-    }
-    return text
-  }
 }

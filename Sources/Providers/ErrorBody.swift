@@ -10,8 +10,10 @@ public struct ErrorBody: Sendable {
   public let message: StaticString
   /// Whether the SDK may try again by itself.
   public var mayRetry: Bool
-  /// A model that the sentence is about, as the request named it; printed only when it is plain.
+  /// What the sentence is about, as the request named it; printed only when it is plain.
   public var subject = JSONText()
+  /// What the subject is.
+  public var about: StaticString = "Model"
 
   public init(_ status: UInt16, _ code: StaticString, _ message: StaticString, mayRetry: Bool = false) {
     self.status = status
@@ -187,7 +189,9 @@ public struct ErrorBody: Sendable {
       let b = subject.span[i]
       guard b > 32, b < 127, b != UInt8(ascii: "\""), b != UInt8(ascii: "\\") else { return }
     }
-    buffer.append(" Model: ")
+    buffer.append(" ")
+    buffer.append(about)
+    buffer.append(": ")
     buffer.append(subject.span)
   }
 

@@ -1,4 +1,6 @@
+import Domain
 public import Primitives
+import Wire
 
 /// A gateway's request target, taken apart: `/PROVIDER/NATIVE-PATH?QUERY`. Positions in the target.
 public struct GatewayTarget: Sendable {
@@ -16,17 +18,63 @@ public struct GatewayTarget: Sendable {
     self.query = query..<target.count
   }
 
-  /// Whether `query` could name a model.
-  public static func namesModel(_ query: Span<UInt8>) -> Bool {
-    for i in query.indices where query.extracting(i..<query.count).starts(with: "model=") { return true }
-    return false
+  /// The name of a parameter of `query` that may name a model (`ModelMember`), escapes undone; nil: there is none. Parameters are parted by
+  /// `&`, to some by `;` too.
+  public static func modelParameter(_ query: Span<UInt8>) -> JSONText? {
+    var i = 0
+    while i < query.count {
+      var end = i + 1
+      while end < query.count, query[end] != UInt8(ascii: "&"), query[end] != UInt8(ascii: ";") { end += 1 }
+      let name = name(query.extracting((i + 1)..<end))
+      if ModelMember.isOne(name.span) { return name }
+      i = end
+    }
+    return nil
   }
 
-  /// The model that the query of a WebSocket names, once and plainly, as `model` or `deployment`; empty when it names none, nil when
+  /// Whether a parameter of `query` has servers take the request for one of another method, or carries a credential or an account of the
+  /// client's (https://cloud.google.com/apis/docs/system-parameters), escapes undone.
+  public static func hasOverride(_ query: Span<UInt8>) -> Bool {
+    var i = 0
+    while i < query.count {
+      let end = query.firstIndex(of: UInt8(ascii: "&"), from: i + 1) ?? query.count
+      let name = name(query.extracting((i + 1)..<end))
+      for known in overrides where name.span.equalsIgnoringCase(known) { return true }
+      i = end
+    }
+    return false
+  }
+  private static let overrides: [StaticString] = [
+    "_method", "x-http-method-override", "x-http-method", "x-method-override", "$httpmethod", "access_token", "oauth_token",
+    "$apikey", "$userproject", "userproject",
+  ]
+
+  /// The IDs of objects that parameters of `query` name.
+  public static func references(_ query: Span<UInt8>) -> [String] {
+    guard query.count > 1 else { return [] }
+    var form = FormReferences(Span())
+    form.feed(query.extracting(1..<query.count))
+    form.finish()
+    return form.take().filter(\.isNamed).map { String(decoding: $0.value, as: UTF8.self) }
+  }
+
+  /// The name of a parameter, escapes undone.
+  private static func name(_ parameter: Span<UInt8>) -> JSONText {
+    var name = JSONText()
+    var i = 0
+    while i < parameter.count, parameter[i] != UInt8(ascii: "=") {
+      let (b, next) = EscapedPath.byte(parameter, at: i)
+      name.append(b == UInt8(ascii: "+") ? 32 : b)
+      i = next
+    }
+    return name
+  }
+
+  /// The model that the query of a WebSocket names, once and plainly, as `model` or `deployment`; empty when it names none. Throws when
   /// that is not clear.
-  public static func model(_ query: Span<UInt8>) -> JSONText? {
+  public static func model(_ query: Span<UInt8>) throws(Unclear) -> JSONText {
     let (model, deployment): (StaticString, StaticString) = ("model", "deployment")
-    var found: JSONText?
+    var found = JSONText()
     var i = 0
     while i < query.count {
       let end = query.firstIndex(of: UInt8(ascii: "&"), from: i + 1) ?? query.count
@@ -34,14 +82,16 @@ public struct GatewayTarget: Sendable {
       let equals = parameter.firstIndex(of: UInt8(ascii: "=")) ?? parameter.count
       let name = parameter.extracting(0..<equals)
       if isName(name, model.span) || isName(name, deployment.span) {
-        guard found == nil, equals < parameter.count else { return nil }
+        guard found.isEmpty, equals < parameter.count else { throw Unclear(.query, name) }
         let value = parameter.extracting((equals + 1)..<parameter.count)
-        guard ModelName.isPlain(value) else { return nil }
-        found = ModelName.decoded(value)
+        guard PathName.isPlain(value, slashes: true) else { throw Unclear(.query, name) }
+        found = PathName.decoded(value)
+      } else if let other = modelParameter(query.extracting(i..<end)) {
+        throw Unclear(.query, other)
       }
       i = end
     }
-    return found ?? JSONText()
+    return found
   }
 
   /// Where the value of the parameter `key` stands in `target`; nil when there is none. The first one: a second is not passed on.

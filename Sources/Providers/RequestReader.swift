@@ -1,6 +1,14 @@
 import Domain
 public import Primitives
-import Wire
+public import Wire
+
+/// Models that a request can lead to.
+public struct NamedModels: Sendable {
+  /// Empty where an endpoint is free and none is named.
+  public let own: JSONText
+  /// Fall-backs and models of tools and of the requests of a batch; the request's own may be among them.
+  public let others: [JSONText]
+}
 
 /// Reads what a decision needs out of a request body while it flows past.
 public struct RequestReader: Sendable {
@@ -56,28 +64,65 @@ public struct RequestReader: Sendable {
     return probe.status == .complete && !probe.hasDuplicate && !probe.hasCaseVariant && !probe.isTruncated
   }
 
-  /// The one model that a request names: in its path (`pathModel`, else empty), in its JSON body, or as a field of a form with this
-  /// boundary (else empty). nil when it is not said once, in a form that every parser reads alike; empty when it is not said and
-  /// `mayBeAbsent`. After the last byte of `body`, which has been fed.
-  public mutating func resolveModel(
-    pathModel: JSONText, body: Span<UInt8>, boundary: Span<UInt8>, mayBeAbsent: Bool
-  ) -> JSONText? {
-    var named = JSONText()
+  /// The models that a request names: one of its own, in its path (`pathModel`, else empty), in its JSON body or as a field of a form with
+  /// this boundary (else empty), and others beside it. Throws where that is not said once, in a form that every parser reads alike. After
+  /// the last byte of `body`, which has been fed.
+  public mutating func resolveModels(
+    _ endpoint: Endpoint, of entry: CatalogueEntry, _ type: MediaType, pathModel: JSONText, body: Span<UInt8>,
+    boundary: Span<UInt8>
+  ) throws(Unclear) -> NamedModels {
+    var (named, others) = (JSONText(), [JSONText]())
+    guard type.isUTF8 else { throw Unclear(.charset) }
     if boundary.isEmpty {
-      guard isClear() else { return nil }
-      named = model
+      guard type.kind != .absent else { throw Unclear(.noContentType) }
+      guard type.kind == .json, type.isClear else { throw Unclear(.contentType) }
+      try requireClarity(body)
+      let isGoogle = dialect == .gemini
+      let read = try BodyModels.read(
+        body, places: entry.modelPlaces, own: dialect == .watsonx ? "model_id" : "model", isGoogle: isGoogle)
+      (named, others) = (isGoogle ? BodyModels.withoutCollection(model) : model, read.models)
+      if endpoint.kind == .batches {
+        // What stands beside the requests of a batch says nothing of them.
+        guard let first = others.first, !read.hasInputFile else { throw Unclear(.batchFile) }
+        if !named.isEmpty { others.append(named) }
+        return NamedModels(own: first, others: others)
+      }
     } else {
+      guard endpoint.kind != .batches else { throw Unclear(.batchFile) }
       switch MultipartForm.find("model", in: body, boundary: boundary) {
       case .absent: break
-      case .unclear: return nil
+      case .unclear(.form): throw Unclear(.form)
+      case .unclear(.charset): throw Unclear(.charset)
+      case .unclear(.member(let range)): throw Unclear(.member, body.extracting(range))
       case .value(let range):
-        guard range.count <= JSONProbe.textMax else { return nil }
+        guard range.count <= JSONProbe.textMax else { throw Unclear(.tooLong) }
         for i in range { named.append(body[i]) }
       }
     }
     // Path and body may both name it; then they have to agree.
-    if pathModel.isEmpty { return named.isEmpty && !mayBeAbsent ? nil : named }
-    return named.isEmpty || named.span.equals(pathModel.span) ? pathModel : nil
+    if pathModel.isEmpty {
+      guard !named.isEmpty || endpoint.isFree else { throw Unclear(.absent) }
+      return NamedModels(own: named, others: others)
+    }
+    guard named.isEmpty || named.span.equals(pathModel.span) else { throw Unclear(.differ) }
+    return NamedModels(own: pathModel, others: others)
+  }
+
+  /// The same as a value.
+  public mutating func resolved(
+    _ endpoint: Endpoint, of entry: CatalogueEntry, _ type: MediaType, pathModel: JSONText, body: Span<UInt8>,
+    boundary: Span<UInt8>
+  ) -> Result<NamedModels, Unclear> {
+    do throws(Unclear) {
+      return .success(
+        try resolveModels(endpoint, of: entry, type, pathModel: pathModel, body: body, boundary: boundary))
+    } catch { return .failure(error) }
+  }
+
+  private mutating func requireClarity(_ body: Span<UInt8>) throws(Unclear) {
+    guard !isClear() else { return }
+    guard probe.status == .complete else { throw Unclear(Unclear.reason(body)) }
+    throw Unclear(probe.hasDuplicate ? .duplicate : probe.hasCaseVariant ? .caseVariant : .tooLong)
   }
 
   // What stands in which place of the probe.

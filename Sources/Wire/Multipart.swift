@@ -35,35 +35,44 @@ public struct MultipartForm: Sendable {
   public enum Found: Equatable, Sendable {
     case absent
     case value(Range<Int>)
-    /// The body is no strict form, or says it more than once.
-    case unclear
+    case unclear(Trouble)
+  }
+
+  /// Why a form could be read in two ways.
+  public enum Trouble: Equatable, Sendable {
+    /// The body is no strict form, or says the field more than once.
+    case form
+    /// A part, or a field `_charset_`, says a character set.
+    case charset
+    /// A field of this name may name another model.
+    case member(Range<Int>)
   }
 
   /// The value of the field `name` (lower case) in `body`.
   public static func find(_ name: StaticString, in body: Span<UInt8>, boundary: Span<UInt8>) -> Found {
-    guard isDelimiter(body, 0, boundary), body.count > boundary.count + 4 else { return .unclear }
+    guard isDelimiter(body, 0, boundary), body.count > boundary.count + 4 else { return .unclear(.form) }
     var i = 2 + boundary.count
     var found = Found.absent
     for _ in 0..<partsMax {
       if body.count >= i + 2, body[i] == 45, body[i + 1] == 45 {
         let rest = body.count - i - 2
-        return rest == 0 || (rest == 2 && body[i + 2] == 13 && body[i + 3] == 10) ? found : .unclear
+        return rest == 0 || (rest == 2 && body[i + 2] == 13 && body[i + 3] == 10) ? found : .unclear(.form)
       }
-      guard i + 2 <= body.count, body[i] == 13, body[i + 1] == 10 else { return .unclear }
-      guard let (content, verdict) = head(body, i + 2, name), let end = self.end(body, content, boundary) else { return .unclear }
-      switch verdict {
+      guard i + 2 <= body.count, body[i] == 13, body[i + 1] == 10 else { return .unclear(.form) }
+      guard let head = head(body, i + 2, name), let end = self.end(body, head.content, boundary) else { return .unclear(.form) }
+      switch head.verdict {
       case .other: break
       case .wanted:
-        guard found == .absent else { return .unclear }
-        found = .value(content..<end)
-      case .unclear: return .unclear
+        guard found == .absent else { return .unclear(.form) }
+        found = .value(head.content..<end)
+      case .unclear(let trouble): return .unclear(trouble)
       }
       i = end + 4 + boundary.count
     }
-    return .unclear
+    return .unclear(.form)
   }
 
-  private enum Verdict { case other, wanted, unclear }
+  private enum Verdict { case other, wanted, unclear(Trouble) }
 
   private static func isDelimiter(_ body: Span<UInt8>, _ at: Int, _ boundary: Span<UInt8>) -> Bool {
     guard at + 2 + boundary.count <= body.count, body[at] == 45, body[at + 1] == 45 else { return false }
@@ -81,49 +90,63 @@ public struct MultipartForm: Sendable {
   }
 
   /// The head of a part that starts at `from`: where its content starts, and whether it is the field.
-  private static func head(_ body: Span<UInt8>, _ from: Int, _ name: StaticString) -> (Int, Verdict)? {
+  private static func head(_ body: Span<UInt8>, _ from: Int, _ name: StaticString) -> (content: Int, verdict: Verdict)? {
     var i = from
     var verdict: Verdict?
+    var (isFile, isUTF8) = (false, true)
     while true {
       guard let cr = body.firstIndex(of: 13, from: i), cr - i <= 1024, cr + 1 < body.count, body[cr + 1] == 10 else { return nil }
+      let start = i
       let line = body.extracting(i..<cr)
       i = cr + 2
-      if line.isEmpty { return verdict.map { (i, $0) } }
+      if line.isEmpty {
+        guard let verdict else { return nil }
+        // What a file is written in is no matter of ours.
+        return (i, isUTF8 || isFile ? verdict : .unclear(.charset))
+      }
       guard let colon = line.firstIndex(of: 58) else { return nil }
       let field = line.extracting(0..<colon)
+      let value = line.extracting((colon + 1)..<line.count)
       if field.equalsIgnoringCase("content-disposition") {
         guard verdict == nil else { return nil }
-        verdict = self.verdict(line.extracting((colon + 1)..<line.count), name)
-      } else if !field.equalsIgnoringCase("content-type"), !field.equalsIgnoringCase("content-length") {
+        (verdict, isFile) = self.verdict(value, at: start + colon + 1, name)
+      } else if field.equalsIgnoringCase("content-type") {
+        let type = MediaType(value)
+        isUTF8 = isUTF8 && type.isUTF8 && type.isClear
+      } else if !field.equalsIgnoringCase("content-length") {
         // A transfer encoding would hide the value; anything else has no business here.
         return nil
       }
     }
   }
 
-  /// `form-data; name="…"` and, of files, `; filename="…"`, in this order and this spelling.
-  private static func verdict(_ value: Span<UInt8>, _ name: StaticString) -> Verdict {
+  /// `form-data; name="…"` and, of files, `; filename="…"`, in this order and this spelling; and whether it is a file. `value` begins at
+  /// `at` of the body.
+  private static func verdict(_ value: Span<UInt8>, at: Int, _ name: StaticString) -> (Verdict, Bool) {
+    let unclear = (Verdict.unclear(.form), false)
     var i = 0
     while i < value.count, value[i] == 32 { i += 1 }
     let start: StaticString = "form-data; name=\""
     guard value.count > i + start.utf8CodeUnitCount,
       value.extracting(i..<(i + start.utf8CodeUnitCount)).equalsIgnoringCase(start)
-    else { return .unclear }
+    else { return unclear }
     i += start.utf8CodeUnitCount
-    guard let close = value.firstIndex(of: 34, from: i) else { return .unclear }
+    guard let close = value.firstIndex(of: 34, from: i) else { return unclear }
     let given = value.extracting(i..<close)
     for j in given.indices {
       let b = given[j]
       // Escapes in names are read in as many ways as there are parsers.
-      guard b > 32, b < 127, b != 92, b != 37 else { return .unclear }
+      guard b > 32, b < 127, b != 92, b != 37 else { return unclear }
     }
     let rest = value.extracting((close + 1)..<value.count)
-    if given.equals(name) { return rest.isEmpty ? .wanted : .unclear }
-    if given.equalsIgnoringCase(name) { return .unclear }
-    if rest.isEmpty { return .other }
+    if given.equals(name) { return rest.isEmpty ? (.wanted, false) : unclear }
+    if given.equalsIgnoringCase(name) { return unclear }
+    if given.equalsIgnoringCase("_charset_") { return (.unclear(.charset), false) }
+    if ModelMember.isOne(given) { return (.unclear(.member((at + i)..<(at + close))), false) }
+    if rest.isEmpty { return (.other, false) }
     // A file's name, and nothing after it that could name the field anew.
     let file: StaticString = "; filename=\""
     let n = file.utf8CodeUnitCount
-    return rest.starts(with: file) && rest.firstIndex(of: 34, from: n) == rest.count - 1 ? .other : .unclear
+    return rest.starts(with: file) && rest.firstIndex(of: 34, from: n) == rest.count - 1 ? (.other, true) : unclear
   }
 }

@@ -145,8 +145,28 @@ struct PathTemplateTests {
   }
 
   @Test(
+    "a name with slashes is one star, however it is written, and its parts can be named",
+    arguments: [
+      ("GET /v1/models/*", "/v1/models/a/b", 11..<14, true), ("GET /v1/models/*", "/v1/models/a%2Fb", 11..<16, true),
+      ("GET /v1/models/*", "/models/a%2fb", 8..<13, true), ("GET /models/a/*", "/v1/models/a/b", 11..<14, true),
+      ("GET /models/a/*", "/v1/models/a%2Fb", 11..<16, true), ("GET /models/a%2Fb", "/v1/models/a/b", 11..<14, true),
+      ("GET /models/c/*", "/v1/models/a%2Fb", 11..<16, false), ("GET /models/a:b", "/v1/models/a%3Ab", 11..<16, true),
+      ("GET /models/a%3Ab", "/v1/models/a:b", 11..<14, true), ("GET /models/*/c", "/v1/models/a/b/c", 11..<14, true),
+      // What is no such name has no slashes.
+      ("GET /v1/models/*", "/v1/models/x%2F..%2Ffiles", 0..<0, false), ("GET /v1/models/*", "/v1/models/x%2Fy", 0..<0, false),
+    ])
+  func names(template: String, path: String, name: Range<Int>, expected: Bool) throws {
+    let (m, p) = (Array("GET".utf8), Array(path.utf8))
+    let result = try #require(PathTemplate(template)).matches(m.span, p.span, name: name)
+    #expect(result == expected)
+  }
+
+  @Test(
     "what is no template is refused",
-    arguments: ["", "/v1/models", "POST", "POST v1", "post /v1", "POST  /v1", "POST /v1?x", "POST /v1#x", "POST /é", "P0ST /v1"])
+    arguments: [
+      "POST /v1//x", "POST /v1/", "POST /v1/..", "POST /./x", "POST /a%2e", "POST /a%", "POST /a%2F..%2Fb", "POST /a\\b", "",
+      "/v1/models", "POST", "POST v1", "post /v1", "POST  /v1", "POST /v1?x", "POST /v1#x", "POST /é", "P0ST /v1",
+    ])
   func bad(text: String) { #expect(PathTemplate(text) == nil) }
 
   @Test("a pattern covers another only when every name of the other is one of its own") func covers() {

@@ -107,7 +107,7 @@ struct AttenuationTests {
         continue
       }
       var model = JSONText()
-      if found.endpoint.namesModelInPath { model = ModelName.decoded(path.span.extracting(found.model)) }
+      if found.endpoint.namesModelInPath { model = PathName.decoded(path.span.extracting(found.model)) }
       let method = request.method.name
       do throws(Refusal) {
         _ = try snapshot.decide(

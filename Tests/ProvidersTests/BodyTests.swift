@@ -152,7 +152,9 @@ struct MultipartTests {
     let (bytes, b) = (Array(body.replacing("\n", with: "\r\n").utf8), Array(boundary.utf8))
     switch MultipartForm.find("model", in: bytes.span, boundary: b.span) {
     case .absent: return "absent"
-    case .unclear: return "unclear"
+    case .unclear(.form): return "unclear"
+    case .unclear(.charset): return "charset"
+    case .unclear(.member(let range)): return "member \(String(decoding: bytes[range], as: UTF8.self))"
     case .value(let range): return String(decoding: bytes[range], as: UTF8.self)
     }
   }
@@ -189,11 +191,31 @@ struct MultipartTests {
     ])
   func unclear(body: String) { #expect(find(body) == "unclear", "\(body)") }
 
+  @Test(
+    "a part in a character set of its own is refused, and so is a field that may name another model",
+    arguments: [
+      ("--b\nContent-Disposition: form-data; name=\"model\"\nContent-Type: text/plain; charset=utf-7\n\na\n--b--\n", "charset"),
+      ("--b\nContent-Type: text/plain;charset=\"UTF-16\"\nContent-Disposition: form-data; name=\"x\"\n\na\n--b--\n", "charset"),
+      ("--b\nContent-Disposition: form-data; name=\"model\"\nContent-Type: text/plain; charset=UTF-8\n\na\n--b--\n", "a"),
+      (
+        "--b\nContent-Disposition: form-data; name=\"_charset_\"\n\nutf-7\n--b\nContent-Disposition: form-data; name=\"model\"\n\na\n--b--\n",
+        "charset"
+      ),
+      (
+        "--b\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\nContent-Type: text/plain; charset=utf-16\n\na\n--b--\n",
+        "absent"
+      ),
+      ("--b\nContent-Disposition: form-data; name=\"fallbacks\"\n\na\n--b--\n", "member fallbacks"),
+      ("--b\nContent-Disposition: form-data; name=\"draft_Model\"\n\na\n--b--\n", "member draft_Model"),
+      ("--b\nContent-Disposition: form-data; name=\"route\"\n\na\n--b--\n", "member route"),
+    ])
+  func charsets(body: String, found: String) { #expect(find(body) == found, "\(body)") }
+
   @Test("bare line feeds end no line") func lineFeeds() {
     let bytes = Array("--b\nContent-Disposition: form-data; name=\"model\"\n\na\n--b--\n".utf8)
     let b: [UInt8] = [98]
     let found = MultipartForm.find("model", in: bytes.span, boundary: b.span)
-    #expect(found == .unclear)
+    #expect(found == .unclear(.form))
   }
 
   @Test(
@@ -224,6 +246,10 @@ struct PathModelTests {
         "bedrock", "/model/arn%3aaws%3abedrock%3aeu-west-1%3a123%3Ainference-profile%2Feu.x/invoke",
         "arn:aws:bedrock:eu-west-1:123:inference-profile/eu.x"
       ),
+      (
+        "bedrock", "/model/arn:aws:bedrock:eu-west-1:123:inference-profile/eu.x/converse",
+        "arn:aws:bedrock:eu-west-1:123:inference-profile/eu.x"
+      ),
     ])
   func models(kind: String, path: String, model: String) {
     let bytes = Array(path.utf8)
@@ -231,13 +257,30 @@ struct PathModelTests {
       Issue.record("\(path) is no endpoint")
       return
     }
-    let name = ModelName.decoded(bytes.span.extracting(found.model))
+    let name = PathName.decoded(bytes.span.extracting(found.model))
     #expect(String(decoding: [UInt8](copying: name.span), as: UTF8.self) == model)
   }
 
   @Test(
     "a path that two parsers could read differently is no endpoint",
     arguments: [
+      // A server behind a front that decodes would see other folders.
+      ("azure", "/openai/deployments/gpt-4o-mini%2F..%2Fgpt-5-pro/chat/completions"),
+      ("azure", "/openai/deployments/a%2Fb/chat/completions"),
+      ("azure", "/openai/deployments/..%2Fb/chat/completions"), ("azure", "/openai/deployments/a%5C..%5Cb/chat/completions"),
+      ("azure", "/openai/deployments/a\\b/chat/completions"), ("azure", "/openai/deployments/%2F/chat/completions"),
+      ("azure", "/openai/deployments/a%252Fb/chat/completions"), ("azure", "/openai/deployments/a%2/chat/completions"),
+      ("azure", "/openai/deployments/%2e%2e/chat/completions"), ("azure", "/openai/deployments/.../chat/completions"),
+      ("bedrock", "/model/a%2F..%2Fb/converse"), ("bedrock", "/model/a/../b/converse"), ("bedrock", "/model/a%2f%2fb/converse"),
+      ("bedrock", "/model/a//b/converse"), ("bedrock", "/model/%2Fa/converse"), ("bedrock", "/model/a%2F/converse"),
+      ("bedrock", "/model/..%2Fa/converse"), ("bedrock", "/model/a%2F.%2Fb/converse"), ("bedrock", "/model/a%5Cb/converse"),
+      ("bedrock", "/model/1/2/3/4/5/6/7/8/9/converse"), ("gemini", "/v1beta/models/a%2F..%2Fb:generateContent"),
+      ("gemini", "/v1beta/models/a:countTokens:generateContent"), ("gemini", "/v1beta/models/a%3AcountTokens:generateContent"),
+      ("vertex", "/v1/projects/p%2F..%2Fq/locations/l/publishers/google/models/m:generateContent"),
+      ("vertex", "/v1/projects/p/locations/../publishers/google/models/m:generateContent"),
+      ("huggingface", "/..%2Fx/v1/chat/completions"), ("huggingface", "/a%2Fb/v1/chat/completions"),
+      ("databricks", "/serving-endpoints/a%2F..%2Fb/invocations"), ("replicate", "/v1/models/a%2Fb/c/predictions"),
+      ("openai", "/v1/responses/resp_1%2F..%2Fresp_2/cancel"), ("openai", "/v1/vector_stores/..%2Ffiles%2Ff/search"),
       ("azure", "/openai/deployments//chat/completions"), ("azure", "/openai/deployments/a/b/chat/completions"),
       ("azure", "/openai/deployments/../chat/completions"), ("azure", "/openai/deployments/a%2e/chat/completions"),
       ("gemini", "/v1beta/models/:generateContent"), ("gemini", "/v1beta/models/a/../b:generateContent"),
@@ -250,5 +293,44 @@ struct PathModelTests {
     let bytes = Array(path.utf8)
     let isThere = Catalogue.builtIn[kind]?.endpoint(.post, bytes.span) != nil
     #expect(!isThere)
+  }
+
+  @Test(
+    "no placeholder of any endpoint takes a separator or dots, escaped or not, unless the catalogue says that names have slashes")
+  func everyPlaceholder() throws {
+    let names = ["{}", "{model}", "{object}", "{model/}"]
+    let parts = [
+      "..", ".", "", "..%2Ffiles", "a%2F..%2Fb", "a%2F", "%2Fa", "a%2F%2Fb", "%2e%2e", "%2e", "a%5Cb", "a%5c..%5cb", "a%252Fb",
+      "a%00", "a;b",
+    ]
+    var placeholders = 0
+    for entry in Catalogue.builtIn.all {
+      for line in try Repository.text("Sources/CCatalogue/\(entry.name).yaml").split(separator: "\n") {
+        let words = line.split(separator: " ").map(String.init).filter { $0 != "-" }
+        guard line.hasPrefix("  - "), words.count > 3, words[1].hasPrefix("/") else { continue }
+        let path = words[1]
+        let method = try #require(words[0] == "WS" ? .get : Wire.Method.allCases.first { "\($0.name)" == words[0] })
+        func isFound(_ path: String) -> Bool {
+          let bytes = Array(path.utf8)
+          return entry.endpoint(method, bytes.span, isSocket: words[0] == "WS") != nil
+        }
+        // Each placeholder in turn, the others plain.
+        func plain(_ path: String) -> String { names.reduce(path) { $0.replacing($1, with: "x1") } }
+        #expect(isFound(plain(path)), "\(entry.name) \(line)")
+        for name in names {
+          for place in path.ranges(of: name) {
+            placeholders += 1
+            for part in parts {
+              let asked = plain(String(path[..<place.lowerBound])) + part + plain(String(path[place.upperBound...]))
+              #expect(!isFound(asked), "\(entry.name) \(asked)")
+            }
+            #expect(
+              isFound(plain(String(path[..<place.lowerBound])) + "a%2Fb" + plain(String(path[place.upperBound...])))
+                == (name == "{model/}"))
+          }
+        }
+      }
+    }
+    #expect(placeholders > 100)
   }
 }

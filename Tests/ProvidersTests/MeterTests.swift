@@ -143,10 +143,12 @@ struct RequestReaderTests {
     reader.isJSON = isJSON
     let bytes = Array(body.utf8)
     reader.feed(bytes.span)
-    guard
-      let model = reader.resolveModel(pathModel: JSONText(), body: bytes.span, boundary: Span(), mayBeAbsent: false)
+    let (path, type) = (Array("/v1/chat/completions".utf8), Array((isJSON ? "application/json" : "text/plain").utf8))
+    guard let entry = Catalogue.builtIn["openai"], let found = entry.endpoint(.post, path.span),
+      case .success(let named) = reader.resolved(
+        found.endpoint, of: entry, MediaType(type.span), pathModel: JSONText(), body: bytes.span, boundary: Span())
     else { return nil }
-    return String(decoding: [UInt8](copying: model.span), as: UTF8.self)
+    return String(decoding: [UInt8](copying: named.own.span), as: UTF8.self)
   }
 
   @Test("a body names one model when every parser would read that one") func clear() {
