@@ -14,9 +14,14 @@ extension Snapshot {
         key: key, endpoint: endpoint, provider: provider, model: other.span, reader: reader, body: body, isForm: isForm)
       guard let known = most.bound, let bound = next.bound else { continue }
       let (input, output) = (max(known.inputTokens, bound.inputTokens), max(known.outputTokens, bound.outputTokens))
-      func cost(_ price: Tariff?) -> Int64 { price?.price.bound(inputTokens: input, outputTokens: output)?.count ?? .max }
-      let isDearer = known.price != nil && (bound.price == nil || cost(bound.price) > cost(known.price))
-      most.bound = Bound(inputTokens: input, outputTokens: output, price: isDearer ? bound.price : known.price)
+      let candidates = [known, bound].map { Bound(inputTokens: input, outputTokens: output, price: $0.price) }
+      let costs = candidates.map { $0.amount(.nanoDollars) }
+      // What has no price is dearer than anything that has one.
+      guard let first = costs[0], let second = costs[1] else {
+        most.bound = costs[0] == nil ? candidates[0] : candidates[1]
+        continue
+      }
+      most.bound = second > first ? candidates[1] : candidates[0]
     }
     return most
   }

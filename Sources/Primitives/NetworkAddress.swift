@@ -56,7 +56,10 @@ public struct NetworkAddress: Hashable, Sendable, Codable, CustomStringConvertib
 
   /// IPv6 as the URL Standard writes it: lower case, the first longest run of two zeros or more left out, and never dots.
   var standardText: String {
-    let groups = (0..<8).map { i in UInt16(truncatingIfNeeded: (i < 4 ? high : low) >> UInt64(48 - i % 4 * 16)) }
+    var groups: [UInt16] = []
+    for word in [high, low] {
+      for shift: UInt64 in [48, 32, 16, 0] { groups.append(UInt16(truncatingIfNeeded: word >> shift)) }
+    }
     var (longest, i) = (0..<0, 0)
     while i < 8 {
       var end = i
