@@ -96,7 +96,9 @@ let package = Package(
       "PolicyEngineTests",
       ["PolicyEngine", "Providers", "Cryptography", "Domain", "Wire", "Storage", "Primitives", "TestSupport"]),
     tests("LeaksTests", ["Leaks", "Domain", "Providers", "Primitives", "TestSupport"]),
-    tests("AuditTests", ["Audit", "Cryptography", "Domain", "Providers", "Storage", "Primitives", "TestSupport"]),
+    tests(
+      "AuditTests",
+      ["Audit", "PolicyEngine", "Cryptography", "Domain", "Providers", "Storage", "Primitives", "TestSupport"]),
     tests(
       "KeyServiceTests",
       [
@@ -114,13 +116,19 @@ let package = Package(
 
 // The fuzzers need flags that a package others depend on must not have: they are here only when `make fuzz` asks for them.
 if Context.environment["MASKLLM_FUZZ"] != nil {
-  for target in package.targets where ["Primitives", "Wire"].contains(target.name) {
+  let fuzzed = ["Primitives", "Wire", "Domain", "Cryptography", "Configuration", "Providers", "Storage", "Audit"]
+  for target in package.targets where fuzzed.contains(target.name) {
     target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer"]))
   }
   package.targets.append(
     .executableTarget(
       name: "fuzz-wire", dependencies: ["Primitives", "Wire"], path: "Tests/Fuzz", exclude: ["Corpus"],
       swiftSettings: house + [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
+  package.targets.append(
+    .executableTarget(
+      name: "fuzz-usage", dependencies: ["Primitives", "Wire", "Providers", "Storage", "Audit"], path: "Tests/FuzzUsage",
+      exclude: ["Corpus"], swiftSettings: house + [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])],
       linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
 }
 

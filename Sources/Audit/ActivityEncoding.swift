@@ -231,7 +231,10 @@ public enum ActivityEncoding {
     mutating func entry() -> (record: ActivityRecord, provider: Range<Int>, model: Range<Int>, code: Range<Int>)? {
       isDoubtful = false
       guard let version = byte(), (1...5).contains(version), let start = varint(), let key = id() else { return nil }
-      var record = ActivityRecord(start: Timestamp(milliseconds: Int64(bitPattern: start)))
+      // No request came before 1970 or after 9999.
+      let moment = Timestamp(milliseconds: max(0, Int64(bitPattern: start)))
+      if moment.milliseconds != Int64(bitPattern: start) { isDoubtful = true }
+      var record = ActivityRecord(start: moment)
       record.key = key
       guard let endpoint = byte(), let outcome = byte().flatMap(Outcome.init(rawValue:)), let stream = byte(),
         let status = varint(),

@@ -261,7 +261,7 @@ public struct TriggerEngine {
 
   /// Notes the hour; true when it is an unusual one.
   private func noteHour(_ at: Int64, _ profile: KeyProfile) -> Bool {
-    let hour = Int(at.floorDivided(by: 3_600_000))
+    let hour = max(0, Int(at.floorDivided(by: 3_600_000)))
     // 1970-01-01 was a Thursday.
     let base = (hour / 24 + 3) % 7 >= 5 ? 24 : 0
     let slot = base + hour % 24

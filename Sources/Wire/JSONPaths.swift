@@ -65,6 +65,22 @@ public struct JSONPaths: Sendable {
     }
   }
 
+  /// Every path that something is read at, with its slot: for tests that put a value into each.
+  package var leaves: [(path: String, slot: Slot)] {
+    var found: [(String, Slot)] = []
+    func visit(_ at: Int, _ path: [String]) {
+      if nodes[at].slot != .inner, at != Int(Self.root) { found.append((path.joined(separator: "."), nodes[at].slot)) }
+      var child = nodes[at].child
+      while child != Self.none {
+        let node = nodes[Int(child)]
+        visit(Int(child), path + [String(decoding: names[node.start..<(node.start + node.count)], as: UTF8.self)])
+        child = node.sibling
+      }
+    }
+    visit(Int(Self.root), [])
+    return found
+  }
+
   /// Whether `name` is a child of `parent` but for the case of ASCII letters: some parsers (Go's) take those for the same.
   func hasCaseVariant(of parent: UInt8, _ name: Span<UInt8>) -> Bool {
     var i = nodes[Int(parent)].child
