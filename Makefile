@@ -1,6 +1,6 @@
 # The only task runner. `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-bench build serve test check pages format lint fuzz bench clean
+.PHONY: help deps deps-test deps-bench build serve test check differential pages format lint fuzz bench clean
 
 PYTHON := .build/venv/bin/python
 # debug: built in half the time, to look around; release: to serve.
@@ -9,7 +9,7 @@ BINARY = .build/$(CONFIG)/maskllm
 FUZZ_SECONDS ?= 20
 
 help: ## show this help
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install the system libraries that are missing (root or sudo)
 	@scripts/deps.sh build
@@ -35,6 +35,10 @@ test: deps-test ## run every test: units, the corpora, the SDKs, real processes
 	$(PYTHON) -m pytest -q -n 3 --dist worksteal Tests/Integration
 
 check: lint test fuzz ## what a change has to pass: format, floors, house rules, tests, some fuzzing
+
+differential: deps-test ## hold models, objects, money and numbers against real servers and an independent calculator: every case, about an hour (MASKLLM_BINARY=program: another build)
+	$(if $(MASKLLM_BINARY),,swift build --product maskllm)
+	MASKLLM_DIFFERENTIAL=full $(PYTHON) -m pytest -q Tests/Integration/test_differential_*.py Tests/Integration/test_extremes*.py
 
 pages: deps-test ## write docs/providers/*.md anew from the catalogue
 	$(PYTHON) scripts/provider_pages.py

@@ -37,6 +37,8 @@ test)
   # The parsers of other languages, to be compared with.
   need nodejs command -v node
   need golang-go command -v go
+  # A front that normalises what it passes.
+  need nginx-light command -v nginx
   # What checks metrics and alert rules.
   need prometheus command -v promtool
   # A browser for the dashboard.
