@@ -153,6 +153,7 @@ extension KeyService {
 
   /// What a policy that is to be would have said of the requests of the last `days` days that were not refused.
   public func replay(_ change: PolicyChange, days: Int) async throws(Fault) -> PolicyReplay {
+    let since = try start(ofLast: days)
     let (keys, policy) = try affected(change)
     var verdicts: [Grant: PastVerdicts] = [:]
     var byKey: [RecordID: PastVerdicts] = [:]
@@ -164,7 +165,7 @@ extension KeyService {
     }
     var replay = PolicyReplay()
     if policy.paths != [Policy.any] { replay.notJudged.append("paths") }
-    let limits = limits(of: keys, after: change, days)
+    let limits = limits(of: keys, after: change, since)
     // Refused by its scopes, a request counts against no limit.
     var line: [(key: RecordID, request: PastLimits.Request)] = []
     try await forEachPast(days) { record, provider, model, bytes in
@@ -187,8 +188,7 @@ extension KeyService {
   private static let outOfOrderMax = 10_000
 
   /// The limits that a change changes, each once for what is counted together, by key. Those that stay have let pass what passed.
-  private func limits(of keys: [MaskedKey], after change: PolicyChange, _ days: Int) -> [RecordID: PastLimits] {
-    let since = Timestamp(milliseconds: clock.now.milliseconds - Int64(days) * 86_400_000)
+  private func limits(of keys: [MaskedKey], after change: PolicyChange, _ since: Timestamp) -> [RecordID: PastLimits] {
     if case .team(let name, let policy) = change {
       guard !policy.limitsAsMuch(as: teams[name] ?? policy), let together = PastLimits([policy], since: since) else { return [:] }
       return Dictionary(uniqueKeysWithValues: keys.map { ($0.id, together) })
@@ -266,15 +266,21 @@ extension KeyService {
     return narrow
   }
 
+  /// Moment so many days ago: the only place where days from outside are counted with. Throws where they are none from 1 to
+  /// `adviceDaysMax`.
+  private func start(ofLast days: Int) throws(Fault) -> Timestamp {
+    guard (1...Self.adviceDaysMax).contains(days) else {
+      throw Fault(.invalidInput, "the days are no number from 1 to \(Self.adviceDaysMax)")
+    }
+    return Timestamp(milliseconds: clock.now.milliseconds - Int64(days) * 86_400_000)
+  }
+
   /// The requests of the last `days` days that were not refused.
   private func forEachPast(
     _ days: Int, _ body: (ActivityRecord, _ provider: String, _ model: Range<Int>, _ bytes: [UInt8]) -> Void
   ) async throws(Fault) {
     _ = try requireVault()
-    guard (1...Self.adviceDaysMax).contains(days) else {
-      throw Fault(.invalidInput, "the days are no number from 1 to \(Self.adviceDaysMax)")
-    }
-    let from = Timestamp(milliseconds: clock.now.milliseconds - Int64(days) * 86_400_000)
+    let from = try start(ofLast: days)
     try await forEachSegment(from: from) { segment in
       let bytes = segment.records
       var names: [ArraySlice<UInt8>: String] = [:]
