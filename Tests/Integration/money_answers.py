@@ -291,7 +291,7 @@ def anthropic_messages(d, provider):
         e.path += "-with-response-stream"
         metrics = {"inputTokenCount": usage["input_tokens"], "outputTokenCount": usage["output_tokens"], "cacheReadInputTokenCount": usage["cache_read_input_tokens"], "cacheWriteInputTokenCount": usage["cache_creation_input_tokens"], "invocationLatency": 1}
         frames = [json.dumps({**data, **({"amazon-bedrock-invocationMetrics": metrics} if name == "message_stop" else {})}).encode() for name, data in events]
-        e.answer = b"".join(frame({":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}, json.dumps({"bytes": base64.b64encode(f).decode(), "p": "abc"}).encode()) for f in frames)
+        e.answer = b"".join(frame({":event-type": "chunk", ":content-type": "application/json", ":message-type": "event"}, json.dumps({"bytes": base64.b64encode(f).decode(), "p": "abc"}, separators=(",", ":")).encode()) for f in frames)
         e.ctype = "application/vnd.amazon.eventstream"
         return e
     e.answer, e.ctype = sse(r, events, done=False), "text/event-stream"
@@ -329,7 +329,7 @@ def openai_batch(d, provider):
     file, id = f"file-{r.getrandbits(80):022x}", f"batch_{r.getrandbits(80):024x}"
     # Less than any step: of a sum nobody can tell whose requests were above one.
     n = lambda zero=0.1: min(d.tokens(zero), 40_000)
-    cached, text_in, out, reasoning = n(0.5) if d.model.has(("read", "text")) else 0, n(), n(), n(0.5)
+    cached, text_in, out, reasoning = n(0.5) if d.model.has(("read", "text")) else 0, n(0), n(), n(0.5)
     usage = {"input_tokens": text_in + cached, "input_tokens_details": {"cached_tokens": cached}, "output_tokens": out + reasoning, "output_tokens_details": {"reasoning_tokens": reasoning}, "total_tokens": text_in + cached + out + reasoning}
     batch = {"id": id, "object": "batch", "endpoint": "/v1/chat/completions", "model": d.model.name, "input_file_id": file, "completion_window": "24h", "output_file_id": None, "error_file_id": None, "created_at": 1}
     counts = nonzero({("input", "text"): text_in, ("read", "text"): cached, ("output", "text"): out, ("output", "reasoning"): reasoning})
