@@ -8,7 +8,7 @@ struct QuantityRules {
   /// Names of tokens, money and amounts, as members and variables have them.
   static let quantities = [
     "input", "output", "cacheRead", "cacheWrite", "reasoning", "audioInput", "audioOutput", "inputTokens", "outputTokens", "cost",
-    "spent", "taken", "held", "carried", "estimated", "overdrawn", "atHand", "nanoDollars", "allInput",
+    "spent", "held", "carried", "estimated", "overdrawn", "atHand", "nanoDollars", "allInput",
   ]
 
   /// What a line of a source breaks; nil when nothing.
