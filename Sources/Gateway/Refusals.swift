@@ -142,8 +142,30 @@ enum Answers {
     }
     body = ErrorBody(403, Refusal.endpointNotAllowed.code, message)
     body.about = "Path"
-    for i in path.indices { body.subject.append(path[i]) }
+    appendPath(path, to: &body.subject)
     return body
+  }
+
+  /// Letters, digits, `_` and `-` in a row that no endpoint and no model is called, but a key may be.
+  private static let secretMin = 32
+
+  /// Appends the path with what could be a key in it starred out.
+  private static func appendPath(_ path: Span<UInt8>, to subject: inout JSONText) {
+    func isPlain(_ b: UInt8) -> Bool {
+      ASCII.isLetter(b) || ASCII.isDigit(b) || b == UInt8(ascii: "_") || b == UInt8(ascii: "-")
+    }
+    var i = 0
+    while i < path.count {
+      var end = i
+      while end < path.count, isPlain(path[end]) { end += 1 }
+      if end - i >= secretMin {
+        for _ in 0..<3 { subject.append(UInt8(ascii: "*")) }
+      } else {
+        for j in i..<max(end, i + 1) { subject.append(path[j]) }
+        end = max(end, i + 1)
+      }
+      i = end
+    }
   }
 
   /// Whether the path has an escape, or a part that is `.` or `..`.
