@@ -187,7 +187,7 @@ public enum ActivityEncoding {
       defer { at += Int(n) }
       return at..<(at + Int(n))
     }
-    /// What a provider told; what cannot be true is not told.
+    /// Count that a provider told; nil where it told none, or one that cannot be true.
     mutating func told<Q: Quantity>(_: Q.Type) -> Q?? {
       varint().map { value in
         guard value > 0 else { return nil }

@@ -48,7 +48,7 @@ public struct PathTemplate: Hashable, Sendable {
 
   private static func start(_ path: Span<UInt8>) -> Int { path.starts(with: "/v1/") ? 3 : 0 }
 
-  /// Whether `method` and `whole`, the path of an endpoint (without query), are ones that it stands for, byte for byte once escapes are
+  /// True where `method` and `whole`, the path of an endpoint (without query), are ones that it stands for, byte for byte once escapes are
   /// undone. `name` is where a name stands that can have slashes. Allocates nothing.
   public func matches(_ method: Span<UInt8>, _ whole: Span<UInt8>, name: Range<Int> = 0..<0) -> Bool {
     guard self.method.isEmpty || method.equals(self.method.span) else { return false }

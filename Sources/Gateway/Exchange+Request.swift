@@ -130,7 +130,7 @@ extension Exchange {
     client.startBody()
   }
 
-  /// What the body is and how it is written. Said twice, or in another coding, it could be read as something else than what is checked.
+  /// Media type and coding of the body: refused where they are said twice, or in another coding, since it could then be read otherwise.
   private mutating func readContentFields(_ client: borrowing ServerConnection) throws(Ending) {
     let bytes = client.inbound.readable
     var hasType = false

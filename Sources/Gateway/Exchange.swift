@@ -96,7 +96,7 @@ struct Exchange: ~Copyable {
   var session: Session?
   /// Bytes that the client has sent in it.
   var sessionBytes = 0
-  /// What the body says it is.
+  /// Media type of the body, as its Content-Type says.
   var mediaType = MediaType()
   /// Models that it names beside its own: fall-backs, those of tools, of the requests of a batch.
   var otherModels: [JSONText] = []
